@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvIndex: the SQLite database (WAL) that says where every object is, which packs and which snapshots there are.
+ *
+ * It can always be rebuilt from the packs and the snapshot objects. Any number of processes and threads use one index at once. All
+ * functions may be called from any thread (connections are pooled inside) and block on disk.
+ *
+ * Objects: names are random, so a B-tree of them would write one page for each new chunk. Instead each writer's new objects become
+ * immutable *segments*: sorted runs, merged now and then, in SQLite tables; a negative filter in front (one memory access) answers "not there" for
+ * nearly all new names without touching SQLite. The filter is an accelerator only: losing bits of it costs deduplication, never
+ * correctness. Memory stays below 512 MiB at 100 million objects.
+ *
+ * Writers and gc: a writer is registered from begin to commit; its pending segments are invisible to others until then. gc marks packs
+ * *condemned*: new writers do not deduplicate against them; a writer that began before and did takes them back (to *live*)
+ * in its commit transaction; packs still condemned when the last such writer is gone are *retired* (removed). So neither waits for the other
+ * for long, and no committed snapshot ever loses a pack.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "chunk/name.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  guint32 pack;  /* the index's number of a pack; never reused */
+  guint32 frame; /* in the pack */
+  guint32 slot;  /* in the frame, < 256 */
+} PvLocation;
+
+typedef struct
+{
+  PvName name;
+  PvLocation location;
+} PvIndexEntry;
+
+typedef enum
+{
+  PV_PACK_LIVE = 0,
+  PV_PACK_CONDEMNED = 1,
+} PvPackState;
+
+typedef struct
+{
+  guint32 number;
+  PvName name;
+  guint64 size;      /* bytes of the file */
+  guint64 n_objects;
+  PvPackState state;
+} PvPackRow;
+
+typedef struct
+{
+  PvName id;           /* name of the snapshot object */
+  char *domain;        /* (owned) */
+  char *name;          /* (owned) */
+  gint64 time;         /* microseconds since 1970, UTC */
+  guint64 stored_size; /* bytes this snapshot added to the store when it was made */
+  GBytes *object;      /* (owned): the snapshot object itself */
+} PvSnapshotRow;
+
+void pv_snapshot_row_free (PvSnapshotRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvSnapshotRow, pv_snapshot_row_free)
+
+typedef struct _PvIndex PvIndex; /* reference counted */
+
+/* Opens DIRECTORY/index.sqlite, making it when @create. PV_ERROR_CORRUPT when it is not a usable index (rebuild it),
+ * UNSUPPORTED when made by a newer version. */
+PvIndex *pv_index_open (const char *directory, gboolean create, GError **error);
+PvIndex *pv_index_ref (PvIndex *self);
+void pv_index_unref (PvIndex *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndex, pv_index_unref)
+
+/* Where @name is. FALSE without error: not in the index (or only in packs that are gone). With several copies any one in a live pack
+ * is given, a condemned one only when there is no other. @state: (out) (optional). */
+gboolean pv_index_lookup (PvIndex *self, const PvName *name, PvLocation *location, PvPackState *state, GError **error);
+
+/* @number: FALSE without error when there is no such pack (retired meanwhile). */
+gboolean pv_index_pack (PvIndex *self, guint32 number, PvPackRow *row, GError **error);
+gboolean pv_index_pack_by_name (PvIndex *self, const PvName *name, PvPackRow *row, GError **error);
+GArray *pv_index_packs (PvIndex *self, GError **error); /* (element-type PvPackRow), by number */
+
+/* Snapshots, oldest first. @domain: (nullable). (element-type PvSnapshotRow) */
+GPtrArray *pv_index_snapshots (PvIndex *self, const char *domain, GError **error);
+/* NULL with PV_ERROR_NOT_FOUND. */
+PvSnapshotRow *pv_index_snapshot (PvIndex *self, const char *domain, const char *name, GError **error);
+/* Removes the row: from here on the snapshot does not exist. PV_ERROR_NOT_FOUND. */
+gboolean pv_index_delete_snapshot (PvIndex *self, const char *domain, const char *name, GError **error);
+
+typedef struct
+{
+  guint64 n_objects; /* rows of segments, copies counted */
+  guint64 n_packs;
+  guint64 n_snapshots;
+  guint64 size;      /* bytes of the database and filter files */
+  guint64 n_pending_writers;
+} PvIndexStats;
+gboolean pv_index_stats (PvIndex *self, PvIndexStats *stats, GError **error);
+
+/* sqlite's integrity check and the segments' own checksums; appends a sentence (char*) for each damage to @damage. */
+gboolean pv_index_verify (PvIndex *self, GPtrArray *damage, GError **error);
+
+/* Merges small segments and rebuilds the filter where that pays; gc calls it. Beside writers and readers. */
+gboolean pv_index_optimize (PvIndex *self, GError **error);
+
+/* --- writing: one PvIndexWriter per store transaction; its functions are serialized by the caller ---------------- */
+
+typedef struct _PvIndexWriter PvIndexWriter;
+
+/* Registers a writer. @lock_path: a file that the caller keeps flock()ed as long as the writer lives; who finds it unlocked may
+ * drop the writer's pending rows (pv_index_reap). */
+PvIndexWriter *pv_index_writer_begin (PvIndex *self, const char *lock_path, GError **error);
+/* Drops everything pending. */
+void pv_index_writer_free (PvIndexWriter *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndexWriter, pv_index_writer_free)
+
+/* Announces a sealed pack; its number, usable in entries. */
+gboolean pv_index_writer_add_pack (PvIndexWriter *self, const PvName *name, guint64 size, guint64 n_objects,
+                                   guint32 *number, GError **error);
+/* Adds the objects of that pack as (part of) a pending segment; written to SQLite at once, so memory stays bounded. Order of
+ * @entries free. */
+gboolean pv_index_writer_add (PvIndexWriter *self, const PvIndexEntry *entries, gsize n, GError **error);
+/* Like pv_index_lookup, but also finds this writer's own pending objects. */
+gboolean pv_index_writer_lookup (PvIndexWriter *self, const PvName *name, PvLocation *location, GError **error);
+/* Notes that the snapshot relies on an existing object in pack @pack: it is taken back from condemnation at commit. Cheap; thread-safe. */
+void pv_index_writer_rely (PvIndexWriter *self, guint32 pack);
+
+/* The commit point: pending packs and segments become visible and @snapshot (nullable: gc's rewriting has none) is
+ * listed, in one SQLite transaction. PV_ERROR_EXISTS when domain@name is listed already; PV_ERROR_BUSY when a pack relied on was retired (cannot
+ * happen while the writer was registered). Afterwards only free. */
+gboolean pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GError **error);
+
+/* Drops the pending rows of writers whose lock file is gone or not locked. Run at every open. */
+gboolean pv_index_reap (PvIndex *self, GError **error);
+
+/* --- gc ------------------------------------------------------------------------------------------------------------ */
+
+/* Condemns the packs with these numbers. @epoch: (out): pass it to retire. */
+gboolean pv_index_condemn (PvIndex *self, const guint32 *packs, gsize n, guint64 *epoch, GError **error);
+gboolean pv_index_pardon (PvIndex *self, const guint32 *packs, gsize n, GError **error);
+/* TRUE in @waiting when a writer that began before @epoch is still registered and alive. */
+gboolean pv_index_older_writers (PvIndex *self, guint64 epoch, gboolean *waiting, GError **error);
+/* Removes those of the condemned packs (of @epoch or earlier) that are still condemned, if no older writer is alive (else PV_ERROR_BUSY). @retired: (out)
+ * (element-type PvPackRow): the caller unlinks their files after this returns. */
+gboolean pv_index_retire (PvIndex *self, guint64 epoch, GArray **retired, GError **error);
+
+/* Rebuilding: an empty index beside the old one, filled pack by pack and snapshot by snapshot through an ordinary writer, then renamed over
+ * the old one by the store. Settings that cannot be rebuilt (none today) would be copied by the store. */
+
+G_END_DECLS
