@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* export and import: files that stock tools understand. */
+#pragma once
+
+#include "store/txn.h"
+#include "store/volume-reader.h"
+
+G_BEGIN_DECLS
+
+typedef void (*PvTransferProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
+
+/* Writes the memory of @snapshot as a libvirt save image that stock `virsh restore` takes. @xml: (nullable): another domain XML to put into it.
+ * A memory image that was imported comes out with the same bytes. */
+gboolean pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd, const char *name,
+                           PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
+
+/* Writes disk @target as @format "raw" or "qcow2" to the new file @path (never overwritten), holes kept. */
+gboolean pv_export_disk (PvStore *store, PvSnapshot *snapshot, const char *target, const char *format, const char *path,
+                         PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
+
+/* Takes in @path: a libvirt save image, a QEMU stream, a raw or qcow2 disk, told apart by content. */
+PvSnapshot *pv_import_file (PvStore *store, const char *path, const char *domain, const char *name, PvTxnStats *stats,
+                            PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
+
+G_END_DECLS

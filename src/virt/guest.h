@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvGuest: one libvirt domain: its run state, its XML, its disks' layers, its monitor.
+ *
+ * Every call blocks until libvirtd answers. Any thread; libvirt serializes changes of one domain. Reference counted.
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+
+#include "virt/connection.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PvGuest PvGuest;
+
+typedef enum
+{
+  PV_RUN_RUNNING,
+  PV_RUN_PAUSED,  /* by the user, or any reason that is not ours */
+  PV_RUN_SHUTOFF,
+  PV_RUN_OTHER,   /* crashed, shutting down, suspended by the guest (pmsuspended) … */
+} PvRunState;
+
+/* PV_ERROR_NOT_FOUND when there is no such domain. */
+PvGuest *pv_guest_lookup (PvConnection *connection, const char *name, GError **error);
+PvGuest *pv_guest_lookup_uuid (PvConnection *connection, const char *uuid, GError **error);
+PvGuest *pv_guest_ref (PvGuest *self);
+void pv_guest_unref (PvGuest *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuest, pv_guest_unref)
+
+virDomainPtr pv_guest_get (PvGuest *self);
+PvConnection *pv_guest_connection (PvGuest *self);
+const char *pv_guest_name (PvGuest *self);
+const char *pv_guest_uuid (PvGuest *self);
+
+/* As libvirt sees it. @reason: (out) (optional): libvirt's reason number. */
+gboolean pv_guest_state (PvGuest *self, PvRunState *state, int *reason, GError **error);
+/* What QEMU itself says: "running", "paused", "postmigrate", "finish-migrate", "io-error" … (transfer full) */
+char *pv_guest_qemu_status (PvGuest *self, GError **error);
+gboolean pv_guest_suspend (PvGuest *self, GError **error);
+gboolean pv_guest_resume (PvGuest *self, GError **error);
+
+/* (transfer full): flags as virDomainGetXMLDesc. Always with security info. */
+char *pv_guest_xml (PvGuest *self, guint flags, GError **error);
+
+/* --- monitor --------------------------------------------------------------------------------------------------- */
+
+/* Runs QMP @command with @arguments (nullable) (transfer none); the "return" node (transfer full). A QMP error becomes PV_ERROR_FAILED with QEMU's text, @error
+ * prefixed with the command; class CommandNotFound becomes UNSUPPORTED. */
+JsonNode *pv_guest_qmp (PvGuest *self, const char *command, JsonObject *arguments, GError **error);
+/* Same, handing descriptors over (getfd, add-fd): libvirt >= 8.2. @fds are not closed. */
+JsonNode *pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments, const int *fds, guint n_fds,
+                                 GError **error);
+/* (transfer full): the human monitor's answer. */
+char *pv_guest_hmp (PvGuest *self, const char *line, GError **error);
+
+/* Migration capability by name; several at once. */
+gboolean pv_guest_set_capability (PvGuest *self, const char *capability, gboolean on, GError **error);
+gboolean pv_guest_has_capability (PvGuest *self, const char *capability, gboolean *on, GError **error);
+
+typedef struct
+{
+  char *status;      /* (owned): "none", "setup", "active", "pre-switchover", "device", "completed", "failed", "cancelled" … */
+  char *error_desc;  /* (owned) (nullable) */
+  guint64 ram_normal; /* pages sent */
+  guint64 ram_total, ram_remaining; /* bytes */
+} PvMigrationInfo;
+void pv_migration_info_clear (PvMigrationInfo *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvMigrationInfo, pv_migration_info_clear)
+gboolean pv_guest_query_migrate (PvGuest *self, PvMigrationInfo *info, GError **error);
+
+/* --- events ----------------------------------------------------------------------------------------------------- */
+
+/* Counts RESUME, STOP and SHUTDOWN events of QEMU for this domain since registration (virConnectDomainQemuMonitorEventRegister), with their
+ * QEMU time stamps (microseconds). */
+typedef struct _PvGuestEvents PvGuestEvents;
+PvGuestEvents *pv_guest_events_new (PvGuest *self, GError **error);
+void pv_guest_events_free (PvGuestEvents *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuestEvents, pv_guest_events_free)
+/* The last event of @name ("RESUME") after the first @seen of them: FALSE when none came within @timeout_ms. @time_us: (out) (optional). */
+gboolean pv_guest_events_wait (PvGuestEvents *self, const char *name, guint seen, guint timeout_ms, gint64 *time_us);
+guint pv_guest_events_count (PvGuestEvents *self, const char *name);
+
+/* --- disks ------------------------------------------------------------------------------------------------------ */
+
+/* Freezes all disks of @snapshot_xml at one instant into overlays that exist already: DISK_ONLY | REUSE_EXT | NO_METADATA | ATOMIC. */
+gboolean pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error);
+/* Registers a snapshot's metadata (VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE). */
+gboolean pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean current, GError **error);
+/* Merges the active layer of @target into @base and makes that the active layer again (active block commit and pivot); waits for it.
+ * Whatever stood in the way of an earlier try (a ready job left behind) is taken up. Returns TRUE as well when @base is the active layer already. */
+gboolean pv_guest_commit_overlay (PvGuest *self, const char *target, const char *base, GCancellable *cancellable,
+                                  GError **error);
+/* (transfer full): path of the active layer of @target as libvirt sees it now. */
+char *pv_guest_active_layer (PvGuest *self, const char *target, GError **error);
+
+/* Guest agent; UNSUPPORTED with a sentence when there is none. */
+gboolean pv_guest_fsfreeze (PvGuest *self, GError **error);
+gboolean pv_guest_fsthaw (PvGuest *self, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvDomainXml: a libvirt domain description: what pagevault needs to know of it, and the few changes it makes to it.
+ *
+ * Parsed with libxml2 without network and entity expansion; documents above 16 MiB are refused. A value owns its document; not
+ * shareable between threads. Unknown elements are kept as they are.
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  PV_DISK_FILE,
+  PV_DISK_BLOCK,
+  PV_DISK_OTHER, /* network, volume, nvme, vhostuser …: see .source_type */
+} PvDiskSourceKind;
+
+typedef struct
+{
+  char *target;       /* (owned): "vda" */
+  char *device;       /* (owned): "disk", "cdrom", "floppy", "lun" */
+  char *source_type;  /* (owned): the type attribute */
+  PvDiskSourceKind kind;
+  char *path;         /* (owned) (nullable): of the active layer; NULL for an empty drive */
+  char *format;       /* (owned): "raw", "qcow2"; "raw" when not said */
+  gboolean readonly;  /* <readonly/>, or a cdrom */
+  gboolean shareable; /* <shareable/> */
+  gboolean transient; /* <transient/> */
+  char *snapshot;     /* (owned) (nullable): the disk's snapshot attribute: "no", "internal", "external", "manual" */
+  GPtrArray *backing; /* (owned) (element-type utf8): paths of the backing chain that libvirt reports, nearest first */
+} PvDomainDisk;
+
+typedef struct _PvDomainXml PvDomainXml;
+
+/* PV_ERROR_INVALID with the line number when @xml is not a domain description. */
+PvDomainXml *pv_domain_xml_parse (const char *xml, GError **error);
+void pv_domain_xml_free (PvDomainXml *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDomainXml, pv_domain_xml_free)
+PvDomainXml *pv_domain_xml_copy (PvDomainXml *self);
+/* (transfer full) */
+char *pv_domain_xml_to_string (PvDomainXml *self);
+
+const char *pv_domain_xml_name (PvDomainXml *self);
+const char *pv_domain_xml_uuid (PvDomainXml *self);
+const char *pv_domain_xml_machine (PvDomainXml *self);       /* (nullable): "pc-i440fx-7.2" */
+const char *pv_domain_xml_emulator (PvDomainXml *self);      /* (nullable) */
+guint64 pv_domain_xml_memory (PvDomainXml *self);            /* bytes */
+guint pv_domain_xml_vcpus (PvDomainXml *self);
+const char *pv_domain_xml_nvram (PvDomainXml *self);         /* (nullable): path of the UEFI variable store */
+const char *pv_domain_xml_nvram_format (PvDomainXml *self);  /* "raw" when not said */
+gboolean pv_domain_xml_shared_memory (PvDomainXml *self);    /* memoryBacking: shared access, memfd or file source */
+gboolean pv_domain_xml_hugepages (PvDomainXml *self);
+/* (element-type PvDomainDisk) (transfer none) */
+GPtrArray *pv_domain_xml_disks (PvDomainXml *self);
+/* (element-type utf8) (transfer full): a sentence for each device whose memory writes nobody can track or whose state lies outside
+ * QEMU: VFIO and mdev host devices, vhost-user and vdpa interfaces and disks, virtiofs, shmem servers, … Empty: fine. */
+GPtrArray *pv_domain_xml_untrackable (PvDomainXml *self);
+
+/* Changes, each on this value only. */
+void pv_domain_xml_set_name (PvDomainXml *self, const char *name);
+/* NULL removes it, so that libvirt makes a new one. */
+void pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid);
+/* The disk gets <source file=…> and <driver type=…>, loses its backing chain, index and mirror. PV_ERROR_NOT_FOUND for an unknown target. */
+gboolean pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
+                                 GError **error);
+gboolean pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **error);
+/* Takes away what belongs to one run only: -incoming arguments of qemu:commandline, backing chains, <alias>es are kept. */
+void pv_domain_xml_strip_runtime (PvDomainXml *self);
+/* New random MAC addresses with the same vendor prefix (clone). */
+void pv_domain_xml_renew_macs (PvDomainXml *self);
+
+/* (transfer full): the <cookie> of a libvirt save image: the live <cpu> inside. NULL when the domain has no <cpu>. */
+char *pv_domain_xml_save_cookie (PvDomainXml *self);
+
+G_END_DECLS

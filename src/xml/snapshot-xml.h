@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* domainsnapshot documents: the one we give to libvirt, the ones users give to us. */
+#pragma once
+
+#include <glib.h>
+
+#include "xml/domain-xml.h"
+
+G_BEGIN_DECLS
+
+/* What is to happen to one disk in a snapshot. */
+typedef struct
+{
+  char *target;    /* (owned) */
+  gboolean exclude; /* snapshot='no' */
+  char *file;      /* (owned) (nullable): where the overlay goes */
+} PvDiskSpec;
+void pv_disk_spec_free (PvDiskSpec *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDiskSpec, pv_disk_spec_free)
+
+/* virsh's --diskspec: TARGET[,snapshot=no|external][,driver=qcow2][,file=PATH]; ",," is a comma. PV_ERROR_INVALID names the part. */
+PvDiskSpec *pv_disk_spec_parse (const char *text, GError **error);
+
+/* A user's <domainsnapshot> (--xmlfile). PV_ERROR_INVALID with line number; what pagevault cannot do (internal snapshots …) is refused. */
+typedef struct
+{
+  char *name;        /* (owned) (nullable) */
+  char *description; /* (owned) (nullable) */
+  gboolean disk_only; /* <memory snapshot='no'/> */
+  GPtrArray *disks;  /* (owned) (element-type PvDiskSpec) */
+} PvSnapshotRequest;
+PvSnapshotRequest *pv_snapshot_request_parse (const char *xml, GError **error);
+void pv_snapshot_request_free (PvSnapshotRequest *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvSnapshotRequest, pv_snapshot_request_free)
+
+typedef struct
+{
+  const char *target;
+  const char *overlay; /* path of the new qcow2 layer; NULL: this disk takes no part (snapshot='no') */
+} PvOverlay;
+
+/* (transfer full): the <domainsnapshot> for virDomainSnapshotCreateXML with DISK_ONLY | REUSE_EXT | NO_METADATA. */
+char *pv_snapshot_xml_disks (const char *name, const PvOverlay *overlays, guint n);
+
+/* (transfer full): the <domainsnapshot> for --redefine of a kept chain: name, description, creation time, state, parent (nullable), memory file
+ * (nullable), disks, the domain as it was (live) and (nullable) its inactive definition. */
+char *pv_snapshot_xml_redefine (const char *name, const char *description, gint64 time_seconds, const char *state,
+                                const char *parent, const char *memory_file, const PvOverlay *overlays, guint n,
+                                PvDomainXml *domain, PvDomainXml *inactive);
+
+G_END_DECLS
