@@ -23,6 +23,9 @@ typedef enum
 #define PV_VOLUME_NAME_MAX 255          /* bytes */
 #define PV_VOLUMES_MAX 4096             /* in a snapshot */
 #define PV_VOLUME_SIZE_MAX (1ull << 46) /* bytes: 64 TiB */
+#define PV_ATTACHMENTS_MAX 256          /* in a snapshot */
+#define PV_ATTACHMENT_NAME_MAX 255      /* bytes */
+#define PV_DESCRIPTION_MAX 65535        /* bytes */
 #define PV_ATTACHMENT_MAX (16u << 20)   /* bytes of one attachment */
 #define PV_SNAPSHOT_OBJECT_MAX (64u << 20) /* bytes */
 
@@ -44,7 +47,23 @@ typedef enum
 } PvGuestState;
 const char *pv_guest_state_to_string (PvGuestState state); /* "running", "paused", "shutoff", "disk-snapshot" */
 
+/* What its maker says about a snapshot. */
+typedef struct
+{
+  const char *domain;
+  const char *name;
+  const char *parent;      /* (nullable) */
+  const char *description; /* (nullable) */
+  gint64 time;             /* microseconds since 1970, UTC */
+  PvGuestState state;
+} PvSnapshotMeta;
+
 typedef struct _PvSnapshot PvSnapshot;
+
+/* Makes a snapshot of @volumes and @attachments (element-type utf8 GBytes); everything is copied. PV_ERROR_INVALID when
+ * a name, a size or a number is outside its range, or two volumes have the same kind and name. */
+PvSnapshot *pv_snapshot_new (const PvSnapshotMeta *meta, const PvVolume *volumes, guint n_volumes,
+                             GHashTable *attachments, guint64 stored_size, GError **error);
 PvSnapshot *pv_snapshot_ref (PvSnapshot *self);
 void pv_snapshot_unref (PvSnapshot *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvSnapshot, pv_snapshot_unref)
@@ -58,10 +77,14 @@ gint64 pv_snapshot_time (PvSnapshot *self);             /* microseconds since 19
 PvGuestState pv_snapshot_state (PvSnapshot *self);
 guint64 pv_snapshot_stored_size (PvSnapshot *self);     /* bytes it added to the store when made */
 
+/* DOMAIN@NAME */
+const char *pv_snapshot_full_name (PvSnapshot *self);
+
 guint pv_snapshot_n_volumes (PvSnapshot *self);
 const PvVolume *pv_snapshot_volume (PvSnapshot *self, guint i);
 /* (nullable): the volume of that kind and name. */
 const PvVolume *pv_snapshot_find_volume (PvSnapshot *self, PvVolumeKind kind, const char *name);
+const char *pv_volume_kind_to_string (PvVolumeKind kind); /* "ram", "disk", "blob" */
 /* Sum of the sizes of all volumes of @kind. */
 guint64 pv_snapshot_volumes_size (PvSnapshot *self, PvVolumeKind kind);
 /* (nullable) (transfer none): attachment @name. */
@@ -69,7 +92,7 @@ GBytes *pv_snapshot_attachment (PvSnapshot *self, const char *name);
 /* (element-type utf8) (transfer container): names of all attachments, sorted. */
 GPtrArray *pv_snapshot_attachments (PvSnapshot *self);
 
-/* The snapshot object's bytes and back; PV_ERROR_CORRUPT for anything not exactly well-formed (fuzzed). @stored_size is not part of them. */
+/* The snapshot object's bytes (transfer full) and back; PV_ERROR_CORRUPT for anything not exactly well-formed (fuzzed). @stored_size is not part of them. */
 GBytes *pv_snapshot_serialize (PvSnapshot *self);
 PvSnapshot *pv_snapshot_parse (GBytes *bytes, guint64 stored_size, GError **error);
 

@@ -60,16 +60,6 @@ gboolean pv_txn_attach (PvTxn *self, const char *name, GBytes *bytes, GError **e
 /* Live; any thread. */
 void pv_txn_stats (PvTxn *self, PvTxnStats *stats);
 
-typedef struct
-{
-  const char *domain;
-  const char *name;
-  const char *parent;      /* (nullable) */
-  const char *description; /* (nullable) */
-  gint64 time;             /* microseconds since 1970, UTC */
-  PvGuestState state;
-} PvSnapshotMeta;
-
 /* The commit point. Everything durable and listed, or an error and nothing changed. PV_ERROR_EXISTS when domain@name exists. Afterwards only
  * stats and free. Returns the snapshot (transfer full). */
 PvSnapshot *pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error);
