@@ -3,8 +3,9 @@
  *
  * A frame on disk is a fixed header and a payload (docs/format-store.md, "Frame"). It holds either up to PV_FRAME_CHUNKS
  * chunks of PV_CHUNK_SIZE bytes each (kind CHUNKS), or nodes of various lengths (kind NODES), each item in a slot
- * numbered from 0. The payload is zstd level 1, or stored as it is when that would not be smaller. The header carries XXH3-64 over header and payload, so that every flipped bit is
- * found without decompressing; the names of the items are kept in the pack's table and checked by whoever reads an item.
+ * numbered from 0. The payload is zstd level 1, or stored as it is when that would not be smaller. The header carries
+ * XXH3-64 over header and payload, so that every flipped bit is found without decompressing; the names of the items are
+ * kept in the pack's table and checked by whoever reads an item.
  * Room for AES-256-GCM (cipher byte, nonce and tag inside the payload) is laid out; only cipher 0 is accepted today.
  *
  * A PvFrameCodec holds compression contexts; it belongs to one thread.
@@ -18,9 +19,11 @@
 G_BEGIN_DECLS
 
 #define PV_FRAME_CHUNKS 32u                                  /* slots in a full frame of chunks: 128 KiB */
+#define PV_FRAME_NODES 256u                                  /* most slots in a frame of nodes */
 #define PV_FRAME_PLAIN_MAX (256u << 10)                      /* bytes of plaintext in any frame */
-#define PV_FRAME_HEADER_SIZE 24u                             /* bytes */
-#define PV_FRAME_STORED_MAX (PV_FRAME_HEADER_SIZE + 28u + PV_FRAME_PLAIN_MAX) /* bytes on disk */
+#define PV_FRAME_HEADER_SIZE 32u                             /* bytes */
+#define PV_FRAME_CIPHER_SIZE 40u                             /* bytes that a cipher adds: nonce and tag */
+#define PV_FRAME_STORED_MAX (PV_FRAME_HEADER_SIZE + PV_FRAME_CIPHER_SIZE + PV_FRAME_PLAIN_MAX) /* bytes on disk */
 
 typedef enum
 {
@@ -34,26 +37,34 @@ PvFrameCodec *pv_frame_codec_new (void);
 void pv_frame_codec_free (PvFrameCodec *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvFrameCodec, pv_frame_codec_free)
 
-/* Encodes the @plain_size bytes of @n_slots items at @plain, back to back, and appends header and payload to @out. */
+/* Scratch memory of the codec, PV_FRAME_STORED_MAX bytes: a place to read a frame into before it is decoded. */
+guint8 *pv_frame_codec_buffer (PvFrameCodec *self);
+
+/* Encodes the @plain_size bytes of @n_slots items at @plain, back to back, and appends header and payload to @out.
+ * Fails only when zstd does (memory); @out is then as before. */
 gboolean pv_frame_encode (PvFrameCodec *self, PvFrameKind kind, guint n_slots, const guint8 *plain, gsize plain_size,
                           GByteArray *out, GError **error);
 
 typedef struct
 {
   PvFrameKind kind;
-  guint n_slots;     /* 1 to PV_FRAME_CHUNKS (CHUNKS) or 1 to 256 (NODES) */
+  guint n_slots;     /* 1 to PV_FRAME_CHUNKS (CHUNKS) or 1 to PV_FRAME_NODES (NODES) */
   gsize plain_size;  /* bytes, <= PV_FRAME_PLAIN_MAX */
   gsize stored_size; /* bytes of header and payload, <= PV_FRAME_STORED_MAX */
+  guint64 checksum;  /* XXH3-64, as the header says it */
 } PvFrameInfo;
 
-/* Reads only the header at @data (>= PV_FRAME_HEADER_SIZE bytes). PV_ERROR_CORRUPT, UNSUPPORTED for an unknown encoding. */
+/* Reads only the header at @data (@size bytes are there; fewer than a header: PV_ERROR_CORRUPT). The checksum is not
+ * checked yet. PV_ERROR_CORRUPT, or UNSUPPORTED for a kind, encoding or cipher of a later version. */
 gboolean pv_frame_info (const guint8 *data, gsize size, PvFrameInfo *info, GError **error);
 
-/* Checks and decodes one whole frame at @data into @plain (room for info->plain_size). */
+/* Checks and decodes one whole frame, exactly @size bytes at @data, into @plain (@plain_room bytes; CORRUPT when the
+ * frame holds more). On failure @plain may be half filled. */
 gboolean pv_frame_decode (PvFrameCodec *self, const guint8 *data, gsize size, PvFrameInfo *info, guint8 *plain,
                           gsize plain_room, GError **error);
 
-/* Checks the checksum of one whole frame without decompressing it. */
-gboolean pv_frame_check (const guint8 *data, gsize size, GError **error);
+/* Checks header and checksum of one whole frame, exactly @size bytes at @data, without decompressing it. @info: (out)
+ * (optional). */
+gboolean pv_frame_check (const guint8 *data, gsize size, PvFrameInfo *info, GError **error);
 
 G_END_DECLS

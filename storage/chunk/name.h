@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 #define PV_CHUNK_SIZE 4096u    /* bytes of plaintext in a chunk */
 #define PV_NAME_SIZE 32u       /* bytes of a name */
 #define PV_NODE_FANOUT 512u    /* names in a full node: a leaf covers 2 MiB */
+#define PV_NODE_LEVEL_MAX 3u   /* leaves are level 0; a full node of level 3 covers 256 TiB */
 #define PV_NAME_KEY_SIZE 32u   /* bytes of the naming key of an encrypted store */
 
 typedef struct
@@ -55,6 +56,9 @@ typedef struct _PvNamer PvNamer;
 PvNamer *pv_namer_new (const guint8 *key);
 void pv_namer_free (PvNamer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvNamer, pv_namer_free)
+
+/* SHA-256 of the @size bytes at @data, never keyed: names of packs and of snapshot objects. Any thread. */
+void pv_digest (gconstpointer data, gsize size, PvName *name);
 
 /* Names PV_CHUNK_SIZE bytes. All-zero bytes get the zero name. */
 void pv_namer_chunk (PvNamer *self, gconstpointer data, PvName *name);
