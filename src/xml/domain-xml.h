@@ -30,6 +30,8 @@ typedef struct
   gboolean transient; /* <transient/> */
   char *snapshot;     /* (owned) (nullable): the disk's snapshot attribute: "no", "internal", "external", "manual" */
   GPtrArray *backing; /* (owned) (element-type utf8): paths of the backing chain that libvirt reports, nearest first */
+  char *obstacle;     /* (owned) (nullable): a sentence: why its content cannot be read by .path and .backing, or why it can have no overlay
+                         (network disk or layer, encryption, slice, LUN); never for a plain file or device */
 } PvDomainDisk;
 
 typedef struct _PvDomainXml PvDomainXml;
@@ -52,26 +54,36 @@ const char *pv_domain_xml_nvram (PvDomainXml *self);         /* (nullable): path
 const char *pv_domain_xml_nvram_format (PvDomainXml *self);  /* "raw" when not said */
 gboolean pv_domain_xml_shared_memory (PvDomainXml *self);    /* memoryBacking: shared access, memfd or file source */
 gboolean pv_domain_xml_hugepages (PvDomainXml *self);
-/* (element-type PvDomainDisk) (transfer none) */
+/* (element-type PvDomainDisk) (transfer none): valid until the next change, like all strings here. */
 GPtrArray *pv_domain_xml_disks (PvDomainXml *self);
-/* (element-type utf8) (transfer full): a sentence for each device whose memory writes nobody can track or whose state lies outside
- * QEMU: VFIO and mdev host devices, vhost-user and vdpa interfaces and disks, virtiofs, shmem servers, … Empty: fine. */
+/* (transfer none) (nullable): by target or, as libvirt's snapshot documents allow too, by the path of its active layer. */
+PvDomainDisk *pv_domain_xml_find_disk (PvDomainXml *self, const char *name);
+/* (element-type utf8) (transfer full): a sentence for each device whose memory writes nobody can track or whose state lies
+ * outside QEMU, naming it and the way out: VFIO, mdev and SCSI host devices, vhost-user and vDPA interfaces and disks, virtiofs,
+ * shmem, TPM passthrough, nvdimm, encrypted memory … Empty: fine. It knows the description only: what QEMU itself refuses
+ * (a mounted 9p share) is told by pv_guest_query_migrate(). A snapshot without memory may ignore it. */
 GPtrArray *pv_domain_xml_untrackable (PvDomainXml *self);
 
 /* Changes, each on this value only. */
 void pv_domain_xml_set_name (PvDomainXml *self, const char *name);
-/* NULL removes it, so that libvirt makes a new one. */
+/* NULL removes it, so that libvirt makes a new one. The UUID in <sysinfo> follows. */
 void pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid);
-/* The disk gets <source file=…> and <driver type=…>, loses its backing chain, index and mirror. PV_ERROR_NOT_FOUND for an unknown target. */
+/* The disk gets <source file=…> and <driver type=…>, loses its backing chain, index and mirror. PV_ERROR_NOT_FOUND for an
+ * unknown target. */
 gboolean pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
                                  GError **error);
+/* The disk gets the source (file or block device) and format that the disk of the same target has in @from. */
+gboolean pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error);
+/* PV_ERROR_NOT_FOUND when the domain has no UEFI firmware. */
 gboolean pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **error);
-/* Takes away what belongs to one run only: -incoming arguments of qemu:commandline, backing chains, <alias>es are kept. */
+/* Takes away what belongs to one run only: the domain's id, -incoming arguments of qemu:commandline, backing chains, mirrors.
+ * <alias>es are kept. */
 void pv_domain_xml_strip_runtime (PvDomainXml *self);
 /* New random MAC addresses with the same vendor prefix (clone). */
 void pv_domain_xml_renew_macs (PvDomainXml *self);
 
-/* (transfer full): the <cookie> of a libvirt save image: the live <cpu> inside. NULL when the domain has no <cpu>. */
+/* (transfer full): the <cookie> of a libvirt save image: the <cpu> inside. NULL when the domain has no <cpu>. Call it on the live
+ * description that is NOT migratable (pv_guest_xml() with flags 0): only that one tells the CPU as QEMU really runs it. */
 char *pv_domain_xml_save_cookie (PvDomainXml *self);
 
 G_END_DECLS

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What users ask for: virsh's --diskspec, and their <domainsnapshot>. */
+#include "config.h"
+
+#include <string.h>
+
+#include "util/error.h"
+#include "xml/snapshot-xml.h"
+#include "xml/xml-node.h"
+
+#define WHAT "snapshot description"
+
+void
+pv_disk_spec_free (PvDiskSpec *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->target);
+  g_free (self->file);
+  g_free (self);
+}
+
+/* (transfer full) (element-type utf8): @text cut at its single commas; ",," is one comma of the text. */
+static GPtrArray *
+split_commas (const char *text)
+{
+  GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GString) part = g_string_new (NULL);
+
+  for (const char *at = text; *at != '\0'; at++)
+    if (*at != ',')
+      g_string_append_c (part, *at);
+    else if (at[1] == ',')
+      g_string_append_c (part, *at++);
+    else
+      {
+        g_ptr_array_add (parts, g_strdup (part->str));
+        g_string_truncate (part, 0);
+      }
+  g_ptr_array_add (parts, g_strdup (part->str));
+  return parts;
+}
+
+/* What libvirt calls a snapshot of one disk, as far as pagevault makes it. */
+static gboolean
+read_snapshot_kind (const char *kind, gboolean *exclude, GError **error)
+{
+  *exclude = g_strcmp0 (kind, "no") == 0;
+  if (kind == NULL || *exclude || strcmp (kind, "external") == 0)
+    return TRUE;
+  if (strcmp (kind, "internal") == 0 || strcmp (kind, "manual") == 0)
+    return pv_throw (error, PV_ERROR_INVALID, "snapshot='%s' is not possible here: use external or no", kind);
+  return pv_throw (error, PV_ERROR_INVALID, "snapshot='%s' is unknown: use external or no", kind);
+}
+
+static gboolean
+check_overlay_kind (const char *type, const char *driver, GError **error)
+{
+  if (type != NULL && strcmp (type, "file") != 0)
+    return pv_throw (error, PV_ERROR_INVALID, "an overlay of type '%s' is not possible here: use file", type);
+  if (driver != NULL && strcmp (driver, "qcow2") != 0)
+    return pv_throw (error, PV_ERROR_INVALID, "an overlay of format '%s' is not possible here: use qcow2", driver);
+  return TRUE;
+}
+
+static gboolean
+check_overlay_file (const PvDiskSpec *spec, GError **error)
+{
+  if (spec->file == NULL)
+    return TRUE;
+  if (spec->exclude)
+    return pv_throw (error, PV_ERROR_INVALID, "a disk with snapshot='no' gets no overlay: leave its file out");
+  if (!g_path_is_absolute (spec->file))
+    return pv_throw (error, PV_ERROR_INVALID, "the overlay '%s' must be given with its whole path", spec->file);
+  return TRUE;
+}
+
+static gboolean
+read_spec_part (PvDiskSpec *spec, const char *part, GError **error)
+{
+  if (g_str_has_prefix (part, "snapshot="))
+    return read_snapshot_kind (part + strlen ("snapshot="), &spec->exclude, error);
+  if (g_str_has_prefix (part, "driver="))
+    return check_overlay_kind (NULL, part + strlen ("driver="), error);
+  if (g_str_has_prefix (part, "stype="))
+    return check_overlay_kind (part + strlen ("stype="), NULL, error);
+  if (g_str_has_prefix (part, "file=") && part[strlen ("file=")] != '\0')
+    {
+      g_free (spec->file);
+      spec->file = g_strdup (part + strlen ("file="));
+      return TRUE;
+    }
+  return pv_throw (error, PV_ERROR_INVALID, "'%s' is unknown: use snapshot=no, snapshot=external, driver=qcow2 or file=PATH",
+                   part);
+}
+
+PvDiskSpec *
+pv_disk_spec_parse (const char *text, GError **error)
+{
+  g_autoptr(GPtrArray) parts = split_commas (text);
+  g_autoptr(PvDiskSpec) spec = g_new0 (PvDiskSpec, 1);
+
+  spec->target = g_strdup (parts->pdata[0]);
+  if (*spec->target == '\0' || strchr (spec->target, '=') != NULL)
+    {
+      pv_throw (error, PV_ERROR_INVALID, "diskspec '%s': it must begin with a disk's target, like vda", text);
+      return NULL;
+    }
+  for (guint i = 1; i < parts->len; i++)
+    if (!read_spec_part (spec, parts->pdata[i], error))
+      {
+        g_prefix_error (error, "diskspec '%s': ", text);
+        return NULL;
+      }
+  if (!check_overlay_file (spec, error))
+    {
+      g_prefix_error (error, "diskspec '%s': ", text);
+      return NULL;
+    }
+  return g_steal_pointer (&spec);
+}
+
+void
+pv_snapshot_request_free (PvSnapshotRequest *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->name);
+  g_free (self->description);
+  g_clear_pointer (&self->disks, g_ptr_array_unref);
+  g_free (self);
+}
+
+static gboolean
+read_memory (PvSnapshotRequest *self, xmlNode *memory, GError **error)
+{
+  g_autofree char *kind = pv_xml_attr (memory, "snapshot");
+  g_autofree char *file = pv_xml_attr (memory, "file");
+
+  if (memory == NULL)
+    return TRUE;
+  if (file != NULL)
+    return pv_throw (error, PV_ERROR_INVALID, "line %ld: the memory goes into the store, not to '%s': leave the file out",
+                     xmlGetLineNo (memory), file);
+  if (!read_snapshot_kind (kind, &self->disk_only, error))
+    {
+      g_prefix_error (error, "line %ld: memory: ", xmlGetLineNo (memory));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+read_disk (PvSnapshotRequest *self, xmlNode *node, GError **error)
+{
+  PvDiskSpec *spec = g_new0 (PvDiskSpec, 1);
+  g_autofree char *kind = pv_xml_attr (node, "snapshot");
+  g_autofree char *type = pv_xml_attr (node, "type");
+  g_autofree char *driver = pv_xml_attr (pv_xml_child (node, "driver"), "type");
+
+  g_ptr_array_add (self->disks, spec);
+  spec->target = pv_xml_attr (node, "name");
+  spec->file = pv_xml_attr (pv_xml_child (node, "source"), "file");
+  if (spec->target == NULL || *spec->target == '\0')
+    return pv_throw (error, PV_ERROR_INVALID, "line %ld: a disk has no name", xmlGetLineNo (node));
+  for (guint i = 0; i + 1 < self->disks->len; i++)
+    if (strcmp (((PvDiskSpec *) self->disks->pdata[i])->target, spec->target) == 0)
+      return pv_throw (error, PV_ERROR_INVALID, "line %ld: disk %s is there twice", xmlGetLineNo (node), spec->target);
+  if (!read_snapshot_kind (kind, &spec->exclude, error) || !check_overlay_kind (type, driver, error)
+      || !check_overlay_file (spec, error))
+    {
+      g_prefix_error (error, "line %ld: disk %s: ", xmlGetLineNo (node), spec->target);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+read_request (PvSnapshotRequest *self, xmlNode *root, GError **error)
+{
+  self->name = pv_xml_text (pv_xml_child (root, "name"));
+  self->description = pv_xml_text (pv_xml_child (root, "description"));
+  if (!read_memory (self, pv_xml_child (root, "memory"), error))
+    return FALSE;
+  for (xmlNode *node = pv_xml_descend (root, "disks", "disk", NULL); node != NULL; node = pv_xml_next (node))
+    if (!read_disk (self, node, error))
+      return FALSE;
+  return TRUE;
+}
+
+PvSnapshotRequest *
+pv_snapshot_request_parse (const char *xml, GError **error)
+{
+  g_autoptr(xmlDoc) document = pv_xml_parse (xml, "domainsnapshot", WHAT, error);
+  g_autoptr(PvSnapshotRequest) self = NULL;
+
+  if (document == NULL)
+    return NULL;
+  self = g_new0 (PvSnapshotRequest, 1);
+  self->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_disk_spec_free);
+  if (!read_request (self, xmlDocGetRootElement (document), error))
+    {
+      g_prefix_error (error, "snapshot description: ");
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}
