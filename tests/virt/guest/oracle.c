@@ -81,7 +81,7 @@ static Disk disks[MAX_DISKS];
 static _Atomic uint64_t counter, committed;
 static atomic_ulong rate_kib, sweep_kib, tick_ms;
 static unsigned random_percent;
-static atomic_uint disk_check_wanted, disk_check_done;
+static atomic_uint disk_check_wanted, disk_check_done, steps_wanted, steps_done;
 static _Atomic uint64_t stall_asked_us, stall_ticked_us;   /* longest since last asked, since last tick line */
 static int console = 1;
 
@@ -486,6 +486,8 @@ run_disks (void *data)
           check_disks ();
           disk_check_done = wanted;
         }
+      for (; steps_done != steps_wanted; steps_done++)
+        do_tick ();
       if (tick_ms != 0 && now >= next)
         {
           do_tick ();
@@ -678,12 +680,22 @@ answer_sync (const char *tag)
   say ("%ssync n=%lu", tag, committed);
 }
 
+static void
+answer_step (const char *tag)
+{
+  unsigned wanted = ++steps_wanted;
+
+  while (steps_done != wanted)
+    sleep_us (1000);
+  say ("%sstep n=%lu", tag, committed);
+}
+
 /* Commands, one a line, "#TAG " before it is repeated in the answer:
  *   check       verify all memory and all disks now    status      what is known without looking
  *   sync        answer after a whole tick from now      stall       longest stall since last asked
  *   rate KIB    dirty so much memory per second         tick MS     one tick every so often; 0: none
- *   dirty MIB   rewrite so much memory, then answer     sweep KIB   verify so much memory per second
- *   poweroff */
+ *   dirty MIB   rewrite so much memory, then answer     step        do one tick, then answer
+ *   sweep KIB   verify so much memory per second        poweroff */
 static void
 run_command (char *line)
 {
@@ -707,6 +719,8 @@ run_command (char *line)
     answer_verdict (tag, "status");
   else if (strcmp (command, "sync") == 0)
     answer_sync (tag);
+  else if (strcmp (command, "step") == 0)
+    answer_step (tag);
   else if (strcmp (command, "stall") == 0)
     say ("%sstall max_us=%lu", tag, atomic_exchange (&stall_asked_us, 0));
   else if (strcmp (command, "dirty") == 0)
