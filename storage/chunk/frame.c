@@ -51,6 +51,12 @@ struct _PvFrameCodec
   guint8 *buffer;          /* (owned) (nullable): PV_FRAME_STORED_MAX bytes, likewise */
 };
 
+guint64
+pv_checksum (const guint8 *data, gsize size)
+{
+  return XXH3_64bits (data, size);
+}
+
 PvFrameCodec *
 pv_frame_codec_new (void)
 {
@@ -104,7 +110,7 @@ fill_header (guint8 *header, PvFrameKind kind, Encoding encoding, guint n_slots,
   memcpy (header + HEADER_N_SLOTS, &slots, sizeof slots);
   memcpy (header + HEADER_PLAIN_SIZE, &plain, sizeof plain);
   memcpy (header + HEADER_PAYLOAD_SIZE, &payload, sizeof payload);
-  checksum = GUINT64_TO_LE (XXH3_64bits (header + HEADER_KIND, HEADER_END - HEADER_KIND + payload_size));
+  checksum = GUINT64_TO_LE (pv_checksum (header + HEADER_KIND, HEADER_END - HEADER_KIND + payload_size));
   memcpy (header + HEADER_CHECKSUM, &checksum, sizeof checksum);
 }
 
@@ -233,7 +239,7 @@ open_frame (const guint8 *data, gsize size, Header *header, PvFrameInfo *info, G
 {
   if (!read_header (data, size, header, error))
     return FALSE;
-  if (header->checksum != XXH3_64bits (data + HEADER_KIND, size - HEADER_KIND))
+  if (header->checksum != pv_checksum (data + HEADER_KIND, size - HEADER_KIND))
     return pv_corrupt (error, "frame checksum mismatch");
   if (!open_header (data, size, header, info, error))
     return FALSE;

@@ -31,6 +31,9 @@ typedef enum
   PV_FRAME_KIND_NODES = 2,
 } PvFrameKind;
 
+/* XXH3-64 (seed 0) of the @size bytes at @data: against accidents, not against forgery. */
+guint64 pv_checksum (const guint8 *data, gsize size);
+
 typedef struct _PvFrameCodec PvFrameCodec;
 
 PvFrameCodec *pv_frame_codec_new (void);

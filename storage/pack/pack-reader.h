@@ -8,43 +8,45 @@
 
 #include <glib.h>
 
-#include "chunk/frame.h"
+#include "chunk/node.h"
+#include "pack/pack-table.h"
 
 G_BEGIN_DECLS
 
 typedef struct _PvPackReader PvPackReader; /* reference counted, any thread */
 
+/* @pack_name: (nullable): what the pack must be called. PV_ERROR_CORRUPT, UNSUPPORTED, NOT_FOUND. */
 PvPackReader *pv_pack_reader_open (const char *path, const PvName *pack_name, GError **error);
+/* Likewise for a pack in memory; @bytes is kept by reference. */
+PvPackReader *pv_pack_reader_new_from_bytes (GBytes *bytes, const PvName *pack_name, GError **error);
 PvPackReader *pv_pack_reader_ref (PvPackReader *self);
 void pv_pack_reader_unref (PvPackReader *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackReader, pv_pack_reader_unref)
 
 const PvName *pv_pack_reader_name (const PvPackReader *self);
 guint64 pv_pack_reader_size (const PvPackReader *self); /* bytes of the file */
+PvPackTable *pv_pack_reader_table (const PvPackReader *self); /* (transfer none) */
 guint32 pv_pack_reader_n_frames (const PvPackReader *self);
 guint64 pv_pack_reader_n_objects (const PvPackReader *self);
 
-typedef struct
-{
-  PvFrameKind kind;
-  guint64 offset;       /* bytes into the pack */
-  guint32 stored_size;  /* bytes on disk */
-  guint32 n_slots;
-  const PvName *names;  /* n_slots of them, as long as the reader lives */
-  const guint32 *sizes; /* (nullable) bytes of each item; NULL: PV_CHUNK_SIZE each */
-} PvPackFrame;
-
-/* Describes frame @frame (< n_frames). */
+/* Describes frame @frame; its pointers are valid as long as the reader. PV_ERROR_CORRUPT when there is none. */
 gboolean pv_pack_reader_frame (const PvPackReader *self, guint32 frame, PvPackFrame *out, GError **error);
 
 /* Reads and decodes frame @frame into @plain (room PV_FRAME_PLAIN_MAX). Names are not checked here. Blocks on disk. */
 gboolean pv_pack_reader_read (PvPackReader *self, PvFrameCodec *codec, guint32 frame, guint8 *plain, PvFrameInfo *info,
                               GError **error);
 
-/* Reads every byte and checks footer, table, frame checksums, and (with @namer) the name of every object. Calls
- * @damaged for each object that cannot be had back; FALSE with an error only when the pack as a whole is not readable. */
+/* An object that cannot be had back, in a sentence that can follow "because". */
 typedef void (*PvPackDamageFunc) (const PvName *object, guint32 frame, const char *why, gpointer data);
-gboolean pv_pack_reader_verify (PvPackReader *self, PvNamer *namer, PvPackDamageFunc damaged, gpointer data,
-                                GError **error);
+/* Fills @node with the FULL node @name, wherever it is stored; FALSE when it cannot be had. */
+typedef gboolean (*PvPackBaseFunc) (const PvName *name, PvNode *node, gpointer data);
+
+/* Reads every byte of the pack, from disk if the kernel can be brought to it, and checks header, footer, table and frame
+ * checksums, and with @namer: (nullable) also decodes every frame and checks the name of every object. The name of a
+ * DELTA node needs its base: @base: (nullable) gives it; without it the shape of a DELTA is checked, not its name.
+ * Calls @damaged for each object that cannot be had back. FALSE with an error only when the pack as a whole is not
+ * readable. Nothing of it needs a lock; the callbacks run in this thread. */
+gboolean pv_pack_reader_verify (PvPackReader *self, PvNamer *namer, PvPackBaseFunc base, PvPackDamageFunc damaged,
+                                gpointer data, GError **error);
 
 G_END_DECLS

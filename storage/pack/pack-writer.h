@@ -2,38 +2,40 @@
 /* PvPackWriter: makes one pack file.
  *
  * new (a file in the transaction's own directory) -> append (many frames) -> seal (chunk table and footer behind the
- * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called by the SHA-256
- * of its table, which names every object and every frame checksum in it; the same frames always give the same name.
- * Not shareable between threads: the store serializes appends.
+ * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called by
+ * the SHA-256 of its table, which names every object and every frame checksum in it; the same frames always give the same
+ * name. Frames are gathered and written a mebibyte at a time, and the kernel is told early to put them on disk, so that
+ * the fsync at the end is short. Not shareable between threads: the store serializes appends.
  */
 #pragma once
 
 #include <glib.h>
 
-#include "chunk/frame.h"
+#include "pack/pack-table.h"
 
 G_BEGIN_DECLS
 
 #define PV_PACK_TARGET (64u << 20)       /* bytes at which the store seals a pack and begins the next */
-#define PV_PACK_FRAMES_MAX (1u << 20)    /* frames in a pack */
-#define PV_PACK_SIZE_MAX (1ull << 32)    /* bytes of a pack file */
 
 typedef struct _PvPackWriter PvPackWriter;
 
+/* Creates @path, mode 0600; PV_ERROR_EXISTS when there is such a file. Fault point: pack.create. */
 PvPackWriter *pv_pack_writer_new (const char *path, GError **error);
 /* Aborts when not sealed: closes and removes the file. */
 void pv_pack_writer_free (PvPackWriter *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackWriter, pv_pack_writer_free)
 
 /* Appends an encoded frame (pv_frame_encode) with the names of its slots; @sizes (nullable for CHUNKS): bytes of each
- * item. @frame: (out): its number in the pack. */
+ * item. @frame: (out): its number in the pack. After a failed write the pack can only be freed. */
 gboolean pv_pack_writer_append (PvPackWriter *self, const guint8 *frame_bytes, gsize frame_size, const PvName *names,
                                 const guint32 *sizes, guint n_slots, guint32 *frame, GError **error);
 
-guint64 pv_pack_writer_size (const PvPackWriter *self);     /* bytes written so far */
+/* Bytes that the file would have if it were sealed now, table and footer included. */
+guint64 pv_pack_writer_size (const PvPackWriter *self);
 guint64 pv_pack_writer_n_objects (const PvPackWriter *self);
 
-/* Writes table and footer and syncs the file. Afterwards only pv_pack_writer_free() may be called. */
+/* Writes table and footer and syncs the file; at least one frame must have been appended. Afterwards only
+ * pv_pack_writer_free() may be called, which then keeps the file. @size: (out): bytes of the file. Fault point: pack.seal. */
 gboolean pv_pack_writer_seal (PvPackWriter *self, PvName *pack_name, guint64 *size, GError **error);
 
 G_END_DECLS
