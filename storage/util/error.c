@@ -7,7 +7,7 @@
 
 G_DEFINE_QUARK (pv-error-quark, pv_error)
 
-static void
+static void G_GNUC_PRINTF (4, 0)
 set_error_valist (GError **error, PvError code, const char *suffix, const char *format, va_list args)
 {
   g_autofree char *message = NULL;
