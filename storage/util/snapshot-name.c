@@ -79,9 +79,10 @@ pv_snapshot_name_check (const char *name, GError **error)
   if (*name == '-' || *name == '.')
     return pv_throw (error, PV_ERROR_INVALID, "the snapshot name '%s' starts with '%c', which is not allowed", name,
                      *name);
-  if (g_unichar_isspace (g_utf8_get_char (name))
-      || g_unichar_isspace (g_utf8_get_char (g_utf8_prev_char (name + strlen (name)))))
-    return pv_throw (error, PV_ERROR_INVALID, "the snapshot name '%s' starts or ends with a space", name);
+  for (const char *at = name; *at != '\0'; at = g_utf8_next_char (at))
+    if (g_unichar_isspace (g_utf8_get_char (at)) && (*at != ' ' || at == name || at[1] == ' ' || at[1] == '\0'))
+      return pv_throw (error, PV_ERROR_INVALID,
+                       "the snapshot name '%s' has white space at its start or end, or other than single spaces", name);
   return TRUE;
 }
 
