@@ -39,7 +39,11 @@ typedef enum
 {
   PV_PACK_LIVE = 0,
   PV_PACK_CONDEMNED = 1,
+  PV_PACK_PENDING = 2, /* announced by a writer that has not committed */
 } PvPackState;
+
+#define PV_INDEX_FILE "index.sqlite"        /* in DIRECTORY, with -wal and -shm beside it while in use */
+#define PV_INDEX_FILTER_FILE "index.filter" /* likewise; may be removed at any time */
 
 typedef struct
 {
@@ -76,10 +80,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndex, pv_index_unref)
  * is given, a condemned one only when there is no other. @state: (out) (optional). */
 gboolean pv_index_lookup (PvIndex *self, const PvName *name, PvLocation *location, PvPackState *state, GError **error);
 
-/* @number: FALSE without error when there is no such pack (retired meanwhile). */
+/* Many at once, in one look at the index: faster than one by one. @locations, @states (nullable), @found: (out) n of each. */
+gboolean pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
+                               gboolean *found, GError **error);
+
+/* @number: FALSE without error when there is no such pack (retired meanwhile: look the object up again). Finds PENDING ones too. */
 gboolean pv_index_pack (PvIndex *self, guint32 number, PvPackRow *row, GError **error);
+/* Likewise. A pack can be listed twice under one name (the same objects stored anew while the old pack is condemned): the best row is
+ * given. A pack file whose name is not found here belongs to nobody. */
 gboolean pv_index_pack_by_name (PvIndex *self, const PvName *name, PvPackRow *row, GError **error);
-GArray *pv_index_packs (PvIndex *self, GError **error); /* (element-type PvPackRow), by number */
+GArray *pv_index_packs (PvIndex *self, GError **error); /* (element-type PvPackRow), by number, without PENDING ones */
 
 /* Snapshots, oldest first. @domain: (nullable). (element-type PvSnapshotRow) */
 GPtrArray *pv_index_snapshots (PvIndex *self, const char *domain, GError **error);
@@ -104,7 +114,8 @@ gboolean pv_index_verify (PvIndex *self, GPtrArray *damage, GError **error);
 /* Merges small segments and rebuilds the filter where that pays; gc calls it. Beside writers and readers. */
 gboolean pv_index_optimize (PvIndex *self, GError **error);
 
-/* --- writing: one PvIndexWriter per store transaction; its functions are serialized by the caller ---------------- */
+/* --- writing: one PvIndexWriter per store transaction ---------------------------------------------------------------
+ * lookup, lookup_many and rely: any thread, at any time until commit. The others are serialized by the caller. */
 
 typedef struct _PvIndexWriter PvIndexWriter;
 
@@ -118,11 +129,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndexWriter, pv_index_writer_free)
 /* Announces a sealed pack; its number, usable in entries. */
 gboolean pv_index_writer_add_pack (PvIndexWriter *self, const PvName *name, guint64 size, guint64 n_objects,
                                    guint32 *number, GError **error);
-/* Adds the objects of that pack as (part of) a pending segment; written to SQLite at once, so memory stays bounded. Order of
- * @entries free. */
+/* Adds objects of such a pack: n_objects of it in all, by the time of the commit. Order of @entries free. They are collected (at most
+ * PV_INDEX_RUN_MAX) and go to SQLite as a pending segment, so memory stays bounded. */
+#define PV_INDEX_RUN_MAX (256u << 10) /* entries: 10 MiB, objects of about 1 GiB */
 gboolean pv_index_writer_add (PvIndexWriter *self, const PvIndexEntry *entries, gsize n, GError **error);
-/* Like pv_index_lookup, but also finds this writer's own pending objects. */
+/* What a writer may deduplicate against: like pv_index_lookup, but finds this writer's own pending objects too, and nothing
+ * in condemned packs. Names that are not there are told by the filter, at memory speed. FALSE without error: store it. */
 gboolean pv_index_writer_lookup (PvIndexWriter *self, const PvName *name, PvLocation *location, GError **error);
+/* Many at once, in any order: cheaper where many are there. @locations, @found: (out) n of each. */
+gboolean pv_index_writer_lookup_many (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations,
+                                      gboolean *found, GError **error);
 /* Notes that the snapshot relies on an existing object in pack @pack: it is taken back from condemnation at commit. Cheap; thread-safe. */
 void pv_index_writer_rely (PvIndexWriter *self, guint32 pack);
 
@@ -141,11 +157,14 @@ gboolean pv_index_condemn (PvIndex *self, const guint32 *packs, gsize n, guint64
 gboolean pv_index_pardon (PvIndex *self, const guint32 *packs, gsize n, GError **error);
 /* TRUE in @waiting when a writer that began before @epoch is still registered and alive. */
 gboolean pv_index_older_writers (PvIndex *self, guint64 epoch, gboolean *waiting, GError **error);
-/* Removes those of the condemned packs (of @epoch or earlier) that are still condemned, if no older writer is alive (else PV_ERROR_BUSY). @retired: (out)
- * (element-type PvPackRow): the caller unlinks their files after this returns. */
+/* Removes those of the condemned packs (of @epoch or earlier) that are still condemned, if no older writer is alive (else
+ * PV_ERROR_BUSY). @retired: (out) (element-type PvPackRow): the caller unlinks their files after this returns. A file that another row needs
+ * under the same name is not among them; so that none appears in between, the caller keeps writers from publishing packs
+ * (rename, then add_pack) from before this call until the files are gone. */
 gboolean pv_index_retire (PvIndex *self, guint64 epoch, GArray **retired, GError **error);
 
-/* Rebuilding: an empty index beside the old one, filled pack by pack and snapshot by snapshot through an ordinary writer, then renamed over
- * the old one by the store. Settings that cannot be rebuilt (none today) would be copied by the store. */
+/* Rebuilding: an empty index in another directory, filled pack by pack and snapshot by snapshot through ordinary writers, closed,
+ * and then put in the place of the old one by this. Nobody may have either open. Both directories on one file system. */
+gboolean pv_index_replace (const char *from_directory, const char *to_directory, GError **error);
 
 G_END_DECLS

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "index/index-private.h"
+
+static int
+compare_wants (const void *a, const void *b)
+{
+  return memcmp (((const PvIndexWant *) a)->name.bytes, ((const PvIndexWant *) b)->name.bytes, PV_NAME_SIZE);
+}
+
+void
+pv_index_wants_sort (PvIndexWant *wants, guint n)
+{
+  qsort (wants, n, sizeof *wants, compare_wants);
+}
+
+static gboolean
+is_settled (const PvIndexWant *want)
+{
+  return want->found && want->state == PV_PACK_LIVE;
+}
+
+/* Takes the best of the copies of @want among the @n entries at @data. */
+static void
+take_copies (PvIndexWant *want, const PvIndexView *view, const guint8 *data, guint n)
+{
+  for (guint i = pv_bucket_find (data, n, &want->name); i < n && !is_settled (want); i++)
+    {
+      PvPackState state = PV_PACK_LIVE;
+      PvIndexEntry entry;
+
+      pv_bucket_get (data + (gsize) i * PV_ENTRY_SIZE, &entry);
+      if (!pv_name_equal (&entry.name, &want->name))
+        break;
+      if (view != NULL && !pv_index_view_pack (view, entry.location.pack, &state))
+        continue; /* the pack is retired: the entry goes with the next merge */
+      if (want->found && state != PV_PACK_LIVE)
+        continue;
+      want->found = TRUE;
+      want->location = entry.location;
+      want->state = state;
+    }
+}
+
+gboolean
+pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *segments, guint n_segments,
+               PvIndexWant *wants, guint n, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  guint unsettled = 0;
+
+  for (guint i = 0; i < n; i++)
+    unsettled += !is_settled (&wants[i]);
+  for (guint s = 0; s < n_segments && unsettled > 0; s++)
+    {
+      const guint8 *data = NULL;
+      guint n_entries = 0;
+      guint32 bucket = 0;
+
+      for (guint i = 0; i < n; i++)
+        {
+          guint32 wanted = pv_bucket_of (pv_name_prefix (&wants[i].name), segments[s].n_buckets);
+
+          if (is_settled (&wants[i]))
+            continue;
+          if ((data == NULL || wanted != bucket)
+              && !pv_segment_get (&query, database, &segments[s], wanted, &data, &n_entries, error))
+            return FALSE;
+          bucket = wanted;
+          take_copies (&wants[i], view, data, n_entries);
+          unsettled -= is_settled (&wants[i]);
+        }
+    }
+  return TRUE;
+}
+
+gboolean
+pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
+                      gboolean *found, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_autofree PvIndexWant *wants = g_new0 (PvIndexWant, n);
+  g_autoptr(PvIndexView) view = NULL;
+
+  for (guint i = 0; i < n; i++)
+    {
+      wants[i].name = names[i];
+      wants[i].index = i;
+    }
+  pv_index_wants_sort (wants, n);
+  if (!pv_index_use (&use, self, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
+    return FALSE;
+  view = pv_index_view (self, use.database, error);
+  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error))
+    return FALSE;
+  for (guint i = 0; i < n; i++)
+    {
+      guint to = wants[i].index;
+
+      found[to] = wants[i].found;
+      locations[to] = wants[i].location;
+      if (states != NULL)
+        states[to] = wants[i].state;
+    }
+  return TRUE;
+}
+
+gboolean
+pv_index_lookup (PvIndex *self, const PvName *name, PvLocation *location, PvPackState *state, GError **error)
+{
+  gboolean found = FALSE;
+
+  return pv_index_lookup_many (self, name, 1, location, state, &found, error) && found;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this room share about PvIndex: the pool of connections, the view, and looking names up. */
+#pragma once
+
+#include "index/database.h"
+#include "index/index.h"
+#include "index/segment.h"
+
+G_BEGIN_DECLS
+
+/* PvIndexView: which segments are listed and which packs there are, at one generation of the database. Every transaction that
+ * changes either counts "generation" up, so that the view is loaded anew only then. Immutable; reference counted. */
+typedef struct
+{
+  guint32 number;
+  PvPackState state;
+} PvIndexViewPack;
+
+typedef struct
+{
+  gint ref_count;
+  guint64 generation;
+  PvSegment *segments; /* (owned): largest first, so that most lookups end at the first */
+  guint n_segments;
+  PvIndexViewPack *packs; /* (owned): by number */
+  guint n_packs;
+} PvIndexView;
+
+PvIndexView *pv_index_view_ref (PvIndexView *self);
+void pv_index_view_unref (PvIndexView *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndexView, pv_index_view_unref)
+/* FALSE when there is no such pack. */
+gboolean pv_index_view_pack (const PvIndexView *self, guint32 number, PvPackState *state);
+
+struct _PvIndex
+{
+  gint ref_count;
+  char *directory; /* (owned): absolute */
+  char *path;      /* (owned): of the database */
+  GMutex lock;
+  GQueue idle;       /* (element-type PvDatabase) (owned): connections nobody uses; under lock */
+  PvIndexView *view; /* (owned) (nullable): the newest one loaded; under lock */
+};
+
+/* A connection borrowed from the pool for a scope. Declare it before the transaction and the queries that use it. */
+typedef struct
+{
+  PvIndex *index;       /* (not owned) */
+  PvDatabase *database; /* (owned) */
+} PvIndexUse;
+#define PV_INDEX_USE_INIT { NULL, NULL }
+gboolean pv_index_use (PvIndexUse *self, PvIndex *index, GError **error);
+void pv_index_use_clear (PvIndexUse *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvIndexUse, pv_index_use_clear)
+
+/* The view of the database as the transaction that @database is in sees it. (transfer full) */
+PvIndexView *pv_index_view (PvIndex *self, PvDatabase *database, GError **error);
+/* Counts the generation up, in the caller's transaction. */
+gboolean pv_index_changed (PvDatabase *database, GError **error);
+
+/* Whom a lookup is for, and what it found. */
+typedef struct
+{
+  PvName name;
+  guint index; /* the caller's */
+  gboolean found;
+  PvLocation location; /* when found */
+  PvPackState state;   /* when found */
+} PvIndexWant;
+
+/* Orders wants by name, as pv_index_find() needs them. */
+void pv_index_wants_sort (PvIndexWant *wants, guint n);
+/* Looks the @n wants that are not found yet (or only in condemned packs) up in @segments, inside the caller's transaction. @view: (nullable): whose
+ * packs count; NULL: all do, and are live. */
+gboolean pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *segments, guint n_segments,
+                        PvIndexWant *wants, guint n, GError **error);
+
+/* Drops all that writer @id has pending, and its row, in the caller's transaction. */
+gboolean pv_index_drop_writer (PvDatabase *database, guint64 id, GError **error);
+/* TRUE in @alive when a writer whose epoch is below @epoch is registered and its lock file is locked. Dead ones are dropped. In the
+ * caller's transaction. */
+gboolean pv_index_reap_older (PvIndex *self, PvDatabase *database, guint64 epoch, gboolean *alive, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include <string.h>
+
+#include "index/entry-table.h"
+#include "index/index-private.h"
+#include "util/error.h"
+#include "util/fault.h"
+
+typedef struct
+{
+  guint32 number;
+  guint64 n_objects; /* as announced */
+  guint64 n_added;
+} OwnPack;
+
+struct _PvIndexWriter
+{
+  PvIndex *index; /* (owned) */
+  guint64 id;     /* of its row */
+  gboolean committed;
+  GArray *packs; /* (element-type OwnPack) (owned): in order of number; serialized by the caller */
+  GRWLock lock;
+  PvEntryTable *table; /* (owned): entries not in SQLite yet; under lock */
+  GArray *segments;    /* (element-type PvSegment) (owned): pending ones; under lock */
+  GMutex rely_lock;
+  GHashTable *relied; /* (element-type guint32): numbers of packs; under rely_lock */
+  gint last_relied;   /* atomic: most calls repeat the pack of the call before */
+};
+
+/* The lock file as it is kept: relative to the index when it lies below, so that a store can be seen under several paths. */
+static char *
+stored_lock_path (PvIndex *index, const char *lock_path)
+{
+  g_autofree char *path = g_canonicalize_filename (lock_path, NULL);
+  gsize length = strlen (index->directory);
+
+  if (strncmp (path, index->directory, length) == 0 && path[length] == '/')
+    return g_strdup (path + length + 1);
+  return g_steal_pointer (&path);
+}
+
+static gboolean
+register_writer (PvIndexWriter *self, const char *lock_path, GError **error)
+{
+  g_autofree char *path = stored_lock_path (self->index, lock_path);
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  guint64 id;
+
+  if (!pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
+      || !pv_query_prepare (&query, use.database, "INSERT INTO writer (lock_path, epoch)"
+                                                  " SELECT ?1, epoch FROM state WHERE id = 1", error))
+    return FALSE;
+  pv_query_bind_text (&query, 1, path);
+  if (!pv_query_run (&query, error))
+    return FALSE;
+  id = (guint64) pv_database_last_id (use.database);
+  if (!pv_transaction_commit (&transaction, error))
+    return FALSE;
+  self->id = id;
+  return TRUE;
+}
+
+PvIndexWriter *
+pv_index_writer_begin (PvIndex *index, const char *lock_path, GError **error)
+{
+  g_autoptr(PvIndexWriter) self = g_new0 (PvIndexWriter, 1);
+
+  self->index = pv_index_ref (index);
+  self->packs = g_array_new (FALSE, FALSE, sizeof (OwnPack));
+  self->segments = g_array_new (FALSE, FALSE, sizeof (PvSegment));
+  self->table = pv_entry_table_new ();
+  self->relied = g_hash_table_new (g_direct_hash, g_direct_equal);
+  g_rw_lock_init (&self->lock);
+  g_mutex_init (&self->rely_lock);
+  if (!register_writer (self, lock_path, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+static gboolean
+abandon (PvIndexWriter *self, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+
+  return pv_index_use (&use, self->index, error)
+         && pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
+         && pv_index_drop_writer (use.database, self->id, error) && pv_transaction_commit (&transaction, error);
+}
+
+void
+pv_index_writer_free (PvIndexWriter *self)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (self == NULL)
+    return;
+  if (self->id != 0 && !self->committed && !abandon (self, &local))
+    g_debug ("what writer %" G_GUINT64_FORMAT " left is dropped when its lock file is free: %s", self->id,
+             local->message);
+  g_array_unref (self->packs);
+  g_array_unref (self->segments);
+  pv_entry_table_free (self->table);
+  g_hash_table_unref (self->relied);
+  g_rw_lock_clear (&self->lock);
+  g_mutex_clear (&self->rely_lock);
+  pv_index_unref (self->index);
+  g_free (self);
+}
+
+/* Fails unless the writer's row is there still: who found its lock file unlocked has dropped what it had pending. */
+static gboolean
+check_registered (PvIndexWriter *self, PvDatabase *database, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  gboolean found;
+
+  if (!pv_query_prepare (&query, database, "SELECT 1 FROM writer WHERE id = ?1", error))
+    return FALSE;
+  pv_query_bind_int (&query, 1, (gint64) self->id);
+  if (!pv_query_row (&query, &found, error))
+    return FALSE;
+  return found || pv_throw (error, PV_ERROR_FAILED, "this writer was taken for dead: its lock file was not locked");
+}
+
+/* --- adding ------------------------------------------------------------------------------------------------------- */
+
+gboolean
+pv_index_writer_add_pack (PvIndexWriter *self, const PvName *name, guint64 size, guint64 n_objects, guint32 *number,
+                          GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  OwnPack pack = { .n_objects = n_objects };
+
+  g_return_val_if_fail (!self->committed, FALSE);
+  if (!pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
+      || !check_registered (self, use.database, error)
+      || !pv_query_prepare (&query, use.database, "INSERT INTO pack (name, size, n_objects, state, epoch, writer)"
+                                                  " VALUES (?1, ?2, ?3, 0, 0, ?4)", error))
+    return FALSE;
+  pv_query_bind_name (&query, 1, name);
+  pv_query_bind_int (&query, 2, (gint64) size);
+  pv_query_bind_int (&query, 3, (gint64) n_objects);
+  pv_query_bind_int (&query, 4, (gint64) self->id);
+  if (!pv_query_run (&query, error))
+    return FALSE;
+  if (pv_database_last_id (use.database) > G_MAXUINT32)
+    return pv_throw (error, PV_ERROR_FAILED, "index: pack numbers are used up; rebuild it");
+  pack.number = (guint32) pv_database_last_id (use.database);
+  if (!pv_transaction_commit (&transaction, error))
+    return FALSE;
+  g_array_append_val (self->packs, pack);
+  *number = pack.number;
+  return TRUE;
+}
+
+/* Writes what the table holds as a segment, in the caller's transaction. */
+static gboolean
+write_table (PvIndexWriter *self, PvDatabase *database, PvSegmentState state, PvSegment *segment, GError **error)
+{
+  g_autofree PvIndexEntry *entries = NULL;
+  gsize n;
+
+  /* Only this thread changes the table: it may be read without the lock, while others look names up in it. */
+  entries = pv_entry_table_sorted (self->table, &n);
+  return pv_fault ("index.add", error)
+         && pv_segment_write (database, state, entries, n, state == PV_SEGMENT_PENDING ? self->id : 0, segment, error);
+}
+
+static gboolean
+flush_table (PvIndexWriter *self, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  PvSegment segment;
+
+  if (!pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
+      || !check_registered (self, use.database, error)
+      || !write_table (self, use.database, PV_SEGMENT_PENDING, &segment, error)
+      || !pv_transaction_commit (&transaction, error))
+    return FALSE;
+  g_rw_lock_writer_lock (&self->lock);
+  g_array_append_val (self->segments, segment);
+  pv_entry_table_clear (self->table);
+  g_rw_lock_writer_unlock (&self->lock);
+  return TRUE;
+}
+
+static OwnPack *
+find_own_pack (PvIndexWriter *self, guint32 number)
+{
+  for (guint i = self->packs->len; i > 0; i--) /* the last one, nearly always */
+    if (g_array_index (self->packs, OwnPack, i - 1).number == number)
+      return &g_array_index (self->packs, OwnPack, i - 1);
+  return NULL;
+}
+
+gboolean
+pv_index_writer_add (PvIndexWriter *self, const PvIndexEntry *entries, gsize n, GError **error)
+{
+  OwnPack *pack = NULL;
+
+  g_return_val_if_fail (!self->committed, FALSE);
+  while (n > 0)
+    {
+      guint room = PV_INDEX_RUN_MAX - pv_entry_table_size (self->table);
+      guint now = (guint) MIN (n, room);
+
+      g_rw_lock_writer_lock (&self->lock);
+      for (guint i = 0; i < now; i++)
+        {
+          const PvLocation *at = &entries[i].location;
+
+          if (pack == NULL || pack->number != at->pack)
+            pack = find_own_pack (self, at->pack);
+          g_assert (pack != NULL && at->frame < 1u << PV_ENTRY_FRAME_BITS && at->slot < 1u << PV_ENTRY_SLOT_BITS);
+          pack->n_added++;
+          pv_entry_table_add (self->table, &entries[i]);
+        }
+      g_rw_lock_writer_unlock (&self->lock);
+      entries += now;
+      n -= now;
+      if (now == room && !flush_table (self, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+void
+pv_index_writer_rely (PvIndexWriter *self, guint32 pack)
+{
+  if ((guint32) g_atomic_int_get (&self->last_relied) == pack)
+    return;
+  g_mutex_lock (&self->rely_lock);
+  g_hash_table_add (self->relied, GUINT_TO_POINTER (pack));
+  g_mutex_unlock (&self->rely_lock);
+  g_atomic_int_set (&self->last_relied, (gint) pack);
+}
+
+/* --- looking up --------------------------------------------------------------------------------------------------- */
+
+/* Takes what this writer has in memory; @segments: (out) (nullable) (transfer full): a copy of its pending segments. */
+static void
+find_own (PvIndexWriter *self, PvIndexWant *wants, guint n, GArray **segments)
+{
+  g_rw_lock_reader_lock (&self->lock);
+  for (guint i = 0; i < n; i++)
+    if (pv_entry_table_find (self->table, &wants[i].name, &wants[i].location))
+      {
+        wants[i].found = TRUE;
+        wants[i].state = PV_PACK_LIVE;
+      }
+  if (self->segments->len > 0)
+    *segments = g_array_copy (self->segments);
+  g_rw_lock_reader_unlock (&self->lock);
+}
+
+gboolean
+pv_index_writer_lookup_many (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
+                             GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_autofree PvIndexWant *wants = g_new0 (PvIndexWant, n);
+  g_autoptr(PvIndexView) view = NULL;
+  g_autoptr(GArray) segments = NULL;
+
+  for (guint i = 0; i < n; i++)
+    {
+      wants[i].name = names[i];
+      wants[i].index = i;
+    }
+  find_own (self, wants, n, &segments);
+  pv_index_wants_sort (wants, n);
+  if (!pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
+    return FALSE;
+  view = pv_index_view (self->index, use.database, error);
+  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error)
+      || (segments != NULL
+          && !pv_index_find (use.database, NULL, (const PvSegment *) segments->data, segments->len, wants, n, error)))
+    return FALSE;
+  for (guint i = 0; i < n; i++)
+    {
+      guint to = wants[i].index;
+
+      found[to] = wants[i].found && wants[i].state == PV_PACK_LIVE;
+      locations[to] = wants[i].location;
+    }
+  return TRUE;
+}
+
+gboolean
+pv_index_writer_lookup (PvIndexWriter *self, const PvName *name, PvLocation *location, GError **error)
+{
+  gboolean found = FALSE;
+
+  return pv_index_writer_lookup_many (self, name, 1, location, &found, error) && found;
+}
+
+/* --- the commit --------------------------------------------------------------------------------------------------- */
+
+/* Takes the packs relied on back from condemnation. */
+static gboolean
+take_back_packs (PvIndexWriter *self, PvDatabase *database, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  GHashTableIter iter;
+  gpointer key;
+
+  if (!pv_query_prepare (&query, database, "UPDATE pack SET state = 0, epoch = 0 WHERE number = ?1"
+                                           " AND (writer IS NULL OR writer = ?2)", error))
+    return FALSE;
+  g_hash_table_iter_init (&iter, self->relied);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    {
+      pv_query_bind_int (&query, 1, GPOINTER_TO_UINT (key));
+      pv_query_bind_int (&query, 2, (gint64) self->id);
+      if (!pv_query_run (&query, error))
+        return FALSE;
+      if (pv_database_changes (database) != 1)
+        return pv_throw (error, PV_ERROR_BUSY, "pack number %u, which the snapshot relies on, was removed meanwhile;"
+                                               " take the snapshot again", GPOINTER_TO_UINT (key));
+    }
+  return TRUE;
+}
+
+static gboolean
+list_snapshot (PvDatabase *database, const PvSnapshotRow *snapshot, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  gsize size;
+  gconstpointer object = g_bytes_get_data (snapshot->object, &size);
+
+  if (!pv_query_prepare (&query, database, "INSERT INTO snapshot (id, domain, name, time, stored_size, object)"
+                                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING", error))
+    return FALSE;
+  pv_query_bind_name (&query, 1, &snapshot->id);
+  pv_query_bind_text (&query, 2, snapshot->domain);
+  pv_query_bind_text (&query, 3, snapshot->name);
+  pv_query_bind_int (&query, 4, snapshot->time);
+  pv_query_bind_int (&query, 5, (gint64) snapshot->stored_size);
+  pv_query_bind_blob (&query, 6, object, size);
+  if (!pv_query_run (&query, error))
+    return FALSE;
+  return pv_database_changes (database) == 1
+         || pv_throw (error, PV_ERROR_EXISTS, "there is a snapshot '%s@%s' already", snapshot->domain, snapshot->name);
+}
+
+static gboolean
+run_for_writer (PvDatabase *database, const char *sql, guint64 id, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+
+  if (!pv_query_prepare (&query, database, sql, error))
+    return FALSE;
+  pv_query_bind_int (&query, 1, (gint64) id);
+  return pv_query_run (&query, error);
+}
+
+/* Makes what is pending part of the index. */
+static gboolean
+list_pending (PvIndexWriter *self, PvDatabase *database, GError **error)
+{
+  PvSegment segment;
+
+  return (pv_entry_table_size (self->table) == 0
+          || write_table (self, database, PV_SEGMENT_LISTED, &segment, error))
+         && run_for_writer (database, "UPDATE segment SET state = 1, writer = NULL WHERE writer = ?1", self->id, error)
+         && run_for_writer (database, "UPDATE pack SET writer = NULL WHERE writer = ?1", self->id, error)
+         && run_for_writer (database, "DELETE FROM writer WHERE id = ?1", self->id, error)
+         && pv_index_changed (database, error);
+}
+
+gboolean
+pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+
+  g_return_val_if_fail (!self->committed, FALSE);
+  for (guint i = 0; i < self->packs->len; i++)
+    {
+      const OwnPack *pack = &g_array_index (self->packs, OwnPack, i);
+
+      g_return_val_if_fail (pack->n_added == pack->n_objects, FALSE);
+    }
+  if (!pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_DURABLE, error)
+      || !check_registered (self, use.database, error) || !take_back_packs (self, use.database, error)
+      || (snapshot != NULL && !list_snapshot (use.database, snapshot, error))
+      || !list_pending (self, use.database, error) || !pv_transaction_commit (&transaction, error))
+    return FALSE;
+  self->committed = TRUE;
+  return TRUE;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "index/index.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "index/index-private.h"
+#include "util/error.h"
+#include "util/file.h"
+
+#define IDLE_MAX 16 /* connections kept for the next caller */
+
+PvIndex *
+pv_index_open (const char *directory, gboolean create, GError **error)
+{
+  g_autoptr(PvIndex) self = g_new0 (PvIndex, 1);
+  g_autoptr(GError) local = NULL;
+  PvDatabase *database;
+
+  self->ref_count = 1;
+  self->directory = g_canonicalize_filename (directory, NULL);
+  self->path = g_build_filename (self->directory, PV_INDEX_FILE, NULL);
+  g_mutex_init (&self->lock);
+  database = pv_database_open (self->path, &local);
+  if (database == NULL && create && g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    {
+      g_clear_error (&local);
+      if (!pv_database_create (self->path, &local) && !g_error_matches (local, PV_ERROR, PV_ERROR_EXISTS))
+        {
+          g_propagate_error (error, g_steal_pointer (&local));
+          return NULL;
+        }
+      g_clear_error (&local);
+      database = pv_database_open (self->path, &local);
+    }
+  if (database == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return NULL;
+    }
+  g_queue_push_head (&self->idle, database);
+  return g_steal_pointer (&self);
+}
+
+PvIndex *
+pv_index_ref (PvIndex *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
+void
+pv_index_unref (PvIndex *self)
+{
+  if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+  g_queue_clear_full (&self->idle, (GDestroyNotify) pv_database_free);
+  g_clear_pointer (&self->view, pv_index_view_unref);
+  g_mutex_clear (&self->lock);
+  g_free (self->directory);
+  g_free (self->path);
+  g_free (self);
+}
+
+gboolean
+pv_index_replace (const char *from, const char *to, GError **error)
+{
+  static const char *const stale[] = { PV_INDEX_FILE "-wal", PV_INDEX_FILE "-shm", PV_INDEX_FILTER_FILE };
+  g_autofree char *source = g_build_filename (from, PV_INDEX_FILE, NULL);
+  g_autofree char *log = g_strconcat (source, "-wal", NULL);
+  g_autofree char *target = g_build_filename (to, PV_INDEX_FILE, NULL);
+  struct stat st;
+
+  if (stat (log, &st) == 0 && st.st_size > 0)
+    return pv_throw (error, PV_ERROR_BUSY, "index '%s' is still open", source);
+  for (guint i = 0; i < G_N_ELEMENTS (stale); i++)
+    {
+      g_autofree char *path = g_build_filename (to, stale[i], NULL);
+
+      if (!pv_unlink (path, error))
+        return FALSE;
+    }
+  return pv_publish (source, target, error);
+}
+
+/* --- connections -------------------------------------------------------------------------------------------------- */
+
+gboolean
+pv_index_use (PvIndexUse *self, PvIndex *index, GError **error)
+{
+  self->index = index;
+  g_mutex_lock (&index->lock);
+  self->database = g_queue_pop_head (&index->idle);
+  g_mutex_unlock (&index->lock);
+  if (self->database == NULL)
+    self->database = pv_database_open (index->path, error);
+  return self->database != NULL;
+}
+
+void
+pv_index_use_clear (PvIndexUse *self)
+{
+  PvDatabase *database = g_steal_pointer (&self->database);
+
+  if (database == NULL)
+    return;
+  g_mutex_lock (&self->index->lock);
+  if (g_queue_get_length (&self->index->idle) < IDLE_MAX)
+    g_queue_push_head (&self->index->idle, g_steal_pointer (&database));
+  g_mutex_unlock (&self->index->lock);
+  pv_database_free (database);
+}
+
+/* --- the view ----------------------------------------------------------------------------------------------------- */
+
+PvIndexView *
+pv_index_view_ref (PvIndexView *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
+void
+pv_index_view_unref (PvIndexView *self)
+{
+  if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+  g_free (self->segments);
+  g_free (self->packs);
+  g_free (self);
+}
+
+gboolean
+pv_index_view_pack (const PvIndexView *self, guint32 number, PvPackState *state)
+{
+  guint low = 0;
+  guint high = self->n_packs;
+
+  while (low < high)
+    {
+      guint middle = (low + high) / 2;
+
+      if (self->packs[middle].number < number)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+  if (low == self->n_packs || self->packs[low].number != number)
+    return FALSE;
+  *state = self->packs[low].state;
+  return TRUE;
+}
+
+static gboolean
+load_segments (PvIndexView *view, PvDatabase *database, GError **error)
+{
+  g_autoptr(GArray) segments = g_array_new (FALSE, FALSE, sizeof (PvSegment));
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  gboolean found;
+
+  if (!pv_query_prepare (&query, database, "SELECT " PV_SEGMENT_COLUMNS " FROM segment WHERE state = 1"
+                                           " ORDER BY n_entries DESC, id DESC", error))
+    return FALSE;
+  for (;;)
+    {
+      PvSegmentRow row;
+
+      if (!pv_query_row (&query, &found, error))
+        return FALSE;
+      if (!found)
+        break;
+      if (!pv_segment_row_read (&query, &row, error))
+        return FALSE;
+      g_array_append_val (segments, row.segment);
+    }
+  view->n_segments = segments->len;
+  view->segments = (PvSegment *) g_array_free (g_steal_pointer (&segments), FALSE);
+  return TRUE;
+}
+
+static gboolean
+load_packs (PvIndexView *view, PvDatabase *database, GError **error)
+{
+  g_autoptr(GArray) packs = g_array_new (FALSE, FALSE, sizeof (PvIndexViewPack));
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  gboolean found;
+
+  if (!pv_query_prepare (&query, database, "SELECT number, state FROM pack WHERE writer IS NULL ORDER BY number", error))
+    return FALSE;
+  for (;;)
+    {
+      PvIndexViewPack pack;
+      guint64 number, state;
+
+      if (!pv_query_row (&query, &found, error))
+        return FALSE;
+      if (!found)
+        break;
+      if (!pv_query_uint (&query, 0, G_MAXUINT32, "a pack's number", &number, error)
+          || !pv_query_uint (&query, 1, PV_PACK_CONDEMNED, "a pack's state", &state, error))
+        return FALSE;
+      pack = (PvIndexViewPack) { .number = (guint32) number, .state = (PvPackState) state };
+      g_array_append_val (packs, pack);
+    }
+  view->n_packs = packs->len;
+  view->packs = (PvIndexViewPack *) g_array_free (g_steal_pointer (&packs), FALSE);
+  return TRUE;
+}
+
+static gboolean
+read_generation (PvDatabase *database, guint64 *generation, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+  gboolean found;
+
+  if (!pv_query_prepare (&query, database, "SELECT generation FROM state WHERE id = 1", error)
+      || !pv_query_row (&query, &found, error))
+    return FALSE;
+  if (!found)
+    return pv_corrupt (error, "index: its state row is missing; rebuild it");
+  return pv_query_uint (&query, 0, G_MAXINT64, "the generation", generation, error);
+}
+
+PvIndexView *
+pv_index_view (PvIndex *self, PvDatabase *database, GError **error)
+{
+  g_autoptr(PvIndexView) view = NULL;
+  guint64 generation;
+
+  if (!read_generation (database, &generation, error))
+    return NULL;
+  g_mutex_lock (&self->lock);
+  if (self->view != NULL && self->view->generation == generation)
+    view = pv_index_view_ref (self->view);
+  g_mutex_unlock (&self->lock);
+  if (view != NULL)
+    return g_steal_pointer (&view);
+
+  view = g_new0 (PvIndexView, 1);
+  view->ref_count = 1;
+  view->generation = generation;
+  if (!load_segments (view, database, error) || !load_packs (view, database, error))
+    return NULL;
+  g_mutex_lock (&self->lock);
+  if (self->view == NULL || self->view->generation < generation)
+    {
+      g_clear_pointer (&self->view, pv_index_view_unref);
+      self->view = pv_index_view_ref (view);
+    }
+  g_mutex_unlock (&self->lock);
+  return g_steal_pointer (&view);
+}
+
+gboolean
+pv_index_changed (PvDatabase *database, GError **error)
+{
+  g_auto(PvQuery) query = PV_QUERY_INIT;
+
+  return pv_query_prepare (&query, database, "UPDATE state SET generation = generation + 1 WHERE id = 1", error)
+         && pv_query_run (&query, error);
+}
