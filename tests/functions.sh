@@ -15,6 +15,7 @@
 set -u
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 scratch=$(mktemp -d "${LAB_DIR:-${TMPDIR:-/tmp}}/test.XXXXXX") || exit 1
+chmod 0711 "$scratch"   # QEMU runs as another user
 : "${PAGEVAULT:=$(command -v pagevault || true)}"
 export PAGEVAULT tests scratch
 
