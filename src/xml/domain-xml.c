@@ -258,14 +258,29 @@ pv_domain_xml_find_disk (PvDomainXml *self, const char *name)
   return NULL;
 }
 
+/* libvirt notes in a save image that slirp, where the guest has it, runs as a helper outside QEMU, and disables the helper at
+ * restore without that note. pagevault's guests have slirp inside QEMU; libvirt writes the note for those without slirp, too. */
+static gboolean
+has_slirp (xmlNode *devices)
+{
+  xmlNode *node = pv_xml_child (devices, "interface");
+
+  for (; node != NULL; node = pv_xml_next (node))
+    if (pv_xml_attr_is (node, "type", "user") && !pv_xml_attr_is (pv_xml_child (node, "backend"), "type", "passt"))
+      return TRUE;
+  return FALSE;
+}
+
 char *
 pv_domain_xml_save_cookie (PvDomainXml *self)
 {
-  xmlNode *cpu = pv_xml_child (pv_domain_xml_root (self), "cpu");
+  xmlNode *root = pv_domain_xml_root (self);
+  xmlNode *cpu = pv_xml_child (root, "cpu");
   g_autofree char *text = NULL;
 
   if (cpu == NULL)
     return NULL;
   text = pv_xml_print (cpu);
-  return g_strdup_printf ("<cookie>\n  %s</cookie>\n", text);
+  return g_strdup_printf ("<cookie>\n  %s%s</cookie>\n", text,
+                          has_slirp (pv_xml_child (root, "devices")) ? "" : "  <slirpHelper/>\n");
 }

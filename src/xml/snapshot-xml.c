@@ -12,6 +12,7 @@ new_document (const char *name)
   xmlDoc *document = xmlNewDoc (BAD_CAST "1.0");
   xmlNode *root = xmlNewNode (NULL, BAD_CAST "domainsnapshot");
 
+  pv_xml_use_utf8 (document);
   xmlDocSetRootElement (document, root);
   pv_xml_add (root, "name", name);
   return document;

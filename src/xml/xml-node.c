@@ -76,7 +76,16 @@ pv_xml_parse (const char *text, const char *root, const char *what, GError **err
                 element != NULL ? xmlGetLineNo (element) : 1L, root);
       return NULL;
     }
+  pv_xml_use_utf8 (document);
   return g_steal_pointer (&document);
+}
+
+void
+pv_xml_use_utf8 (xmlDoc *document)
+{
+  if (document->encoding != NULL)
+    xmlFree ((xmlChar *) document->encoding);
+  document->encoding = xmlStrdup (BAD_CAST "UTF-8");
 }
 
 char *
