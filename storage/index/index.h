@@ -84,6 +84,14 @@ gboolean pv_index_lookup (PvIndex *self, const PvName *name, PvLocation *locatio
 gboolean pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
                                gboolean *found, GError **error);
 
+typedef struct
+{
+  PvLocation location;
+  PvPackState state;
+} PvIndexCopy;
+/* Every copy of @name, live ones first, newer ones before older ones; none: an empty array. (element-type PvIndexCopy) */
+GArray *pv_index_copies (PvIndex *self, const PvName *name, GError **error);
+
 /* @number: FALSE without error when there is no such pack (retired meanwhile: look the object up again). Finds PENDING ones too. */
 gboolean pv_index_pack (PvIndex *self, guint32 number, PvPackRow *row, GError **error);
 /* Likewise. A pack can be listed twice under one name (the same objects stored anew while the old pack is condemned): the best row is

@@ -10,13 +10,16 @@
 #include "util/snapshot-name.h"
 
 /* docs/format-store.md, "Snapshot object" */
-static const guint8 magic[8] = { 'P', 'V', 'S', 'N', 'A', 'P', '\r', '\n' };
+static const guint8 magic[8] = { 'P', 'V', 's', 'n', 'a', 'p', '\r', '\n' };
 
 enum
 {
   FORMAT_VERSION = 1,
   CIPHER_NONE = 0,
   MAGIC_SIZE = 8,
+  SIZE_OFFSET = 12,
+  STATE_RESERVED = 7,
+  VOLUME_RESERVED = 3,
   HEADER_SIZE = 16,
 };
 G_STATIC_ASSERT (sizeof magic == MAGIC_SIZE);
@@ -34,7 +37,7 @@ struct _PvSnapshot
   gint64 time;
   PvGuestState state;
   guint64 stored_size;
-  GArray *volumes;         /* of PvVolume (names owned), as added */
+  GArray *volumes;         /* of PvVolume (names owned), by kind and name */
   GHashTable *attachments; /* of char* (owned) -> GBytes (owned) */
   GBytes *bytes;           /* the object */
 };
@@ -101,10 +104,8 @@ check_text_name (const char *name, gsize max, const char *what, GError **error)
 }
 
 static gboolean
-check_volume (PvSnapshot *self, guint i, GError **error)
+check_volume (const PvVolume *volume, GError **error)
 {
-  const PvVolume *volume = &g_array_index (self->volumes, PvVolume, i);
-
   if (volume->kind < PV_VOLUME_RAM || volume->kind > PV_VOLUME_BLOB)
     return pv_throw (error, PV_ERROR_INVALID, "volume kind %d is not known", (int) volume->kind);
   if (!check_text_name (volume->name, PV_VOLUME_NAME_MAX, "volume", error))
@@ -112,21 +113,31 @@ check_volume (PvSnapshot *self, guint i, GError **error)
   if (volume->size > PV_VOLUME_SIZE_MAX)
     return pv_throw (error, PV_ERROR_INVALID, "volume '%s' has %" G_GUINT64_FORMAT " bytes, more than 64 TiB",
                      volume->name, volume->size);
+  if (volume->size == 0 && !pv_name_is_zero (&volume->root))
+    return pv_throw (error, PV_ERROR_INVALID, "volume '%s' is empty, but its root is not", volume->name);
   return TRUE;
+}
+
+/* Their order in the object: by kind, then name. Equal: the same volume. */
+static gint
+compare_volumes (gconstpointer a, gconstpointer b)
+{
+  const PvVolume *va = a;
+  const PvVolume *vb = b;
+
+  return va->kind != vb->kind ? (gint) va->kind - (gint) vb->kind : strcmp (va->name, vb->name);
 }
 
 static gboolean
 check_volumes (PvSnapshot *self, GError **error)
 {
-  g_autoptr(GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-
   for (guint i = 0; i < self->volumes->len; i++)
     {
       const PvVolume *volume = &g_array_index (self->volumes, PvVolume, i);
 
-      if (!check_volume (self, i, error))
+      if (!check_volume (volume, error))
         return FALSE;
-      if (!g_hash_table_add (seen, g_strdup_printf ("%d %s", (int) volume->kind, volume->name)))
+      if (i > 0 && compare_volumes (volume - 1, volume) == 0)
         return pv_throw (error, PV_ERROR_INVALID, "the %s volume '%s' is there twice",
                          pv_volume_kind_to_string (volume->kind), volume->name);
     }
@@ -166,8 +177,9 @@ append_text (GByteArray *out, const char *text)
 {
   gsize size = text != NULL ? strlen (text) : 0;
 
-  pv_append_le16 (out, (guint16) size);
-  g_byte_array_append (out, (const guint8 *) text, (guint) size);
+  pv_append_le32 (out, (guint32) size);
+  if (size > 0)
+    g_byte_array_append (out, (const guint8 *) text, (guint) size);
 }
 
 static void
@@ -191,18 +203,20 @@ static GBytes *
 serialize (PvSnapshot *self)
 {
   GByteArray *out = g_byte_array_new ();
+  guint32 size;
 
   g_byte_array_append (out, magic, sizeof magic);
   pv_append_le16 (out, FORMAT_VERSION);
   pv_append_u8 (out, CIPHER_NONE);
-  pv_append_zeros (out, 5);
+  pv_append_u8 (out, 0);
+  pv_append_le32 (out, 0); /* the size, when it is known */
   g_assert (out->len == HEADER_SIZE);
 
-  pv_append_le64 (out, (guint64) self->time);
   pv_append_u8 (out, (guint8) self->state);
-  pv_append_u8 (out, 0);
-  pv_append_le16 (out, (guint16) g_hash_table_size (self->attachments));
+  pv_append_zeros (out, STATE_RESERVED);
+  pv_append_le64 (out, (guint64) self->time);
   pv_append_le32 (out, self->volumes->len);
+  pv_append_le32 (out, g_hash_table_size (self->attachments));
   append_text (out, self->domain);
   append_text (out, self->name);
   append_text (out, self->parent);
@@ -212,12 +226,14 @@ serialize (PvSnapshot *self)
       const PvVolume *volume = &g_array_index (self->volumes, PvVolume, i);
 
       pv_append_u8 (out, (guint8) volume->kind);
-      pv_append_u8 (out, 0);
+      pv_append_zeros (out, VOLUME_RESERVED);
       append_text (out, volume->name);
       pv_append_le64 (out, volume->size);
       g_byte_array_append (out, volume->root.bytes, PV_NAME_SIZE);
     }
   append_attachments (self, out);
+  size = GUINT32_TO_LE (out->len);
+  memcpy (out->data + SIZE_OFFSET, &size, sizeof size);
   return g_byte_array_free_to_bytes (out);
 }
 
@@ -287,6 +303,7 @@ pv_snapshot_new (const PvSnapshotMeta *meta, const PvVolume *volumes, guint n_vo
       volume.name = g_strdup (volumes[i].name);
       g_array_append_val (self->volumes, volume);
     }
+  g_array_sort (self->volumes, compare_volumes);
   if ((attachments != NULL && !copy_attachments (self, attachments, error)) || !check_snapshot (self, error))
     return NULL;
   set_bytes (self, serialize (self));
@@ -305,7 +322,7 @@ pv_snapshot_serialize (PvSnapshot *self)
 static char *
 read_text (PvCursor *c)
 {
-  guint16 size = pv_cursor_le16 (c);
+  guint32 size = pv_cursor_le32 (c);
   const guint8 *bytes = pv_cursor_bytes (c, size);
 
   if (size == 0 || bytes == NULL)
@@ -318,25 +335,37 @@ read_text (PvCursor *c)
   return g_strndup ((const char *) bytes, size);
 }
 
+/* Reserved bytes must be zero: a later version may have given them a meaning. */
+static gboolean
+read_reserved (PvCursor *c, gsize size, GError **error)
+{
+  const guint8 *bytes = pv_cursor_bytes (c, size);
+
+  if (bytes == NULL)
+    return pv_cursor_ok (c, error);
+  if (!pv_is_zero (bytes, size))
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "a reserved byte is not zero: made by a newer pagevault");
+  return TRUE;
+}
+
 static gboolean
 parse_header (PvCursor *c, GError **error)
 {
   const guint8 *found = pv_cursor_bytes (c, MAGIC_SIZE);
   guint16 version = pv_cursor_le16 (c);
   guint8 cipher = pv_cursor_u8 (c);
-  guint8 reserved[5];
+  guint8 flags = pv_cursor_u8 (c);
+  guint32 size = pv_cursor_le32 (c);
 
-  pv_cursor_copy (c, reserved, sizeof reserved);
   if (!pv_cursor_ok (c, error))
     return FALSE;
   if (memcmp (found, magic, MAGIC_SIZE) != 0)
-    return pv_corrupt (error, "not a snapshot object: wrong magic");
-  if (version != FORMAT_VERSION || cipher != CIPHER_NONE)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED, "snapshot object of version %u, cipher %u: made by a newer pagevault",
-                     version, cipher);
-  for (guint i = 0; i < sizeof reserved; i++)
-    if (reserved[i] != 0)
-      return pv_corrupt (error, "a reserved byte of the header is not zero");
+    return pv_corrupt (error, "wrong magic");
+  if (version != FORMAT_VERSION || cipher != CIPHER_NONE || flags != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "version %u, cipher %u, flags %u: made by a newer pagevault", version,
+                     cipher, flags);
+  if (size != c->size)
+    return pv_corrupt (error, "%u bytes wanted, %" G_GSIZE_FORMAT " there", size, c->size);
   return TRUE;
 }
 
@@ -348,22 +377,24 @@ parse_volumes (PvSnapshot *self, PvCursor *c, guint32 n_volumes, GError **error)
   for (guint32 i = 0; i < n_volumes; i++)
     {
       PvVolume volume = { .kind = pv_cursor_u8 (c) };
-      guint8 reserved = pv_cursor_u8 (c);
 
+      if (!read_reserved (c, VOLUME_RESERVED, error))
+        return FALSE;
       volume.name = read_text (c);
       volume.size = pv_cursor_le64 (c);
       pv_cursor_copy (c, volume.root.bytes, PV_NAME_SIZE);
       g_array_append_val (self->volumes, volume);
       if (!pv_cursor_ok (c, error))
         return FALSE;
-      if (volume.name == NULL || reserved != 0)
-        return pv_corrupt (error, "volume %u is malformed", i);
+      if (volume.name == NULL
+          || (i > 0 && compare_volumes (&g_array_index (self->volumes, PvVolume, i - 1), &volume) >= 0))
+        return pv_corrupt (error, "volume %u is malformed or out of order", i);
     }
   return TRUE;
 }
 
 static gboolean
-parse_attachments (PvSnapshot *self, PvCursor *c, guint16 n_attachments, GBytes *bytes, GError **error)
+parse_attachments (PvSnapshot *self, PvCursor *c, guint32 n_attachments, GBytes *bytes, GError **error)
 {
   const char *previous = NULL;
 
@@ -389,23 +420,23 @@ parse_attachments (PvSnapshot *self, PvCursor *c, guint16 n_attachments, GBytes 
 static gboolean
 parse_body (PvSnapshot *self, PvCursor *c, GBytes *bytes, GError **error)
 {
-  guint8 reserved;
-  guint16 n_attachments;
+  guint32 n_attachments;
   guint32 n_volumes;
 
-  self->time = (gint64) pv_cursor_le64 (c);
   self->state = pv_cursor_u8 (c);
-  reserved = pv_cursor_u8 (c);
-  n_attachments = pv_cursor_le16 (c);
+  if (!read_reserved (c, STATE_RESERVED, error))
+    return FALSE;
+  self->time = (gint64) pv_cursor_le64 (c);
   n_volumes = pv_cursor_le32 (c);
+  n_attachments = pv_cursor_le32 (c);
   self->domain = read_text (c);
   self->name = read_text (c);
   self->parent = read_text (c);
   self->description = read_text (c);
   if (!pv_cursor_ok (c, error))
     return FALSE;
-  if (self->domain == NULL || self->name == NULL || reserved != 0)
-    return pv_corrupt (error, "it has no name, or a reserved byte is not zero");
+  if (self->domain == NULL || self->name == NULL)
+    return pv_corrupt (error, "it has no name");
   return parse_volumes (self, c, n_volumes, error) && parse_attachments (self, c, n_attachments, bytes, error)
          && pv_cursor_end (c, error);
 }

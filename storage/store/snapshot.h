@@ -23,7 +23,7 @@ typedef enum
 #define PV_VOLUME_NAME_MAX 255          /* bytes */
 #define PV_VOLUMES_MAX 4096             /* in a snapshot */
 #define PV_VOLUME_SIZE_MAX (1ull << 46) /* bytes: 64 TiB */
-#define PV_ATTACHMENTS_MAX 256          /* in a snapshot */
+#define PV_ATTACHMENTS_MAX 4096         /* in a snapshot */
 #define PV_ATTACHMENT_NAME_MAX 255      /* bytes */
 #define PV_DESCRIPTION_MAX 65535        /* bytes */
 #define PV_ATTACHMENT_MAX (16u << 20)   /* bytes of one attachment */
@@ -61,7 +61,7 @@ typedef struct
 typedef struct _PvSnapshot PvSnapshot;
 
 /* Makes a snapshot of @volumes and @attachments (element-type utf8 GBytes); everything is copied. PV_ERROR_INVALID when
- * a name, a size or a number is outside its range, or two volumes have the same kind and name. */
+ * a name, a size or a number is outside its range, or two volumes have the same kind and name. Volumes are kept by kind, then name. */
 PvSnapshot *pv_snapshot_new (const PvSnapshotMeta *meta, const PvVolume *volumes, guint n_volumes,
                              GHashTable *attachments, guint64 stored_size, GError **error);
 PvSnapshot *pv_snapshot_ref (PvSnapshot *self);

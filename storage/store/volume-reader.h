@@ -21,7 +21,8 @@ guint64 pv_volume_reader_size (const PvVolumeReader *self);
  * pack (PV_ERROR_CORRUPT, NOT_FOUND). Holes read as zeros. */
 gboolean pv_volume_reader_read (PvVolumeReader *self, guint64 offset, gsize size, guint8 *data, GError **error);
 
-/* The extent that starts at @offset: its length in bytes (>= 1 chunk, up to the volume's end) and whether it is all zero. */
+/* The extent that starts at @offset: its length in bytes (up to a chunk's end or the volume's) and whether it is all zero. A zero
+ * extent is as long as it can be; a data extent may be followed by another one. */
 gboolean pv_volume_reader_extent (PvVolumeReader *self, guint64 offset, guint64 *length, gboolean *zero, GError **error);
 
 /* Names of the @n chunks from chunk number @first on: equal names are equal bytes. */

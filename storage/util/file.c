@@ -189,10 +189,8 @@ pv_fsync_dir (const char *path, GError **error)
 }
 
 gboolean
-pv_publish (const char *from, const char *to, GError **error)
+pv_rename (const char *from, const char *to, GError **error)
 {
-  g_autofree char *directory = g_path_get_dirname (to);
-
   if (!pv_fault ("file.rename", error))
     {
       g_prefix_error (error, "cannot rename '%s' to '%s': ", from, to);
@@ -200,7 +198,15 @@ pv_publish (const char *from, const char *to, GError **error)
     }
   if (rename (from, to) < 0)
     return pv_throw_errno (error, errno, "cannot rename '%s' to '%s'", from, to);
-  return pv_fsync_dir (directory, error);
+  return TRUE;
+}
+
+gboolean
+pv_publish (const char *from, const char *to, GError **error)
+{
+  g_autofree char *directory = g_path_get_dirname (to);
+
+  return pv_rename (from, to, error) && pv_fsync_dir (directory, error);
 }
 
 gboolean

@@ -33,7 +33,9 @@ gboolean pv_pread_exact (int fd, gpointer data, gsize size, guint64 offset, cons
 gboolean pv_fsync (int fd, const char *name, GError **error);
 /* Makes the entries of directory @path durable. */
 gboolean pv_fsync_dir (const char *path, GError **error);
-/* rename(2), then fsync of the directory that @to is in. @from must be synced before. */
+/* rename(2) alone: for many files whose directories are synced afterwards. */
+gboolean pv_rename (const char *from, const char *to, GError **error);
+/* pv_rename(), then fsync of the directory that @to is in. @from must be synced before. */
 gboolean pv_publish (const char *from, const char *to, GError **error);
 /* Creates @path with @data durably: temporary file beside it, fsync, rename, directory fsync. Mode 0600. */
 gboolean pv_write_file (const char *path, gconstpointer data, gsize size, GError **error);

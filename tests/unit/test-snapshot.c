@@ -55,7 +55,8 @@ check_content (PvSnapshot *snapshot)
   g_assert_cmpstr (pv_guest_state_to_string (pv_snapshot_state (snapshot)), ==, "paused");
   g_assert_cmpuint (pv_snapshot_stored_size (snapshot), ==, 4711);
   g_assert_cmpuint (pv_snapshot_n_volumes (snapshot), ==, 3);
-  g_assert_cmpstr (pv_snapshot_volume (snapshot, 1)->name, ==, "/rom@etc/acpi/tables");
+  g_assert_cmpstr (pv_snapshot_volume (snapshot, 0)->name, ==, "/rom@etc/acpi/tables");
+  g_assert_cmpstr (pv_snapshot_volume (snapshot, 1)->name, ==, "pc.ram");
   g_assert_cmpuint (pv_snapshot_volumes_size (snapshot, PV_VOLUME_RAM), ==, (1 << 30) + 0x20000);
   g_assert_cmpuint (pv_snapshot_find_volume (snapshot, PV_VOLUME_DISK, "vda")->size, ==, 12345);
   g_assert_cmpuint (pv_snapshot_find_volume (snapshot, PV_VOLUME_RAM, "pc.ram")->root.bytes[31], ==, 1);
@@ -125,6 +126,7 @@ test_refused (void)
 {
   const PvVolume twice[] = { make_volume (PV_VOLUME_RAM, "ram", 1, 1), make_volume (PV_VOLUME_RAM, "ram", 2, 1) };
   const PvVolume huge = make_volume (PV_VOLUME_DISK, "vda", PV_VOLUME_SIZE_MAX + 1, 1);
+  const PvVolume empty = make_volume (PV_VOLUME_DISK, "vda", 0, 1);
   const PvVolume odd_kind = make_volume (9, "vda", 1, 1);
   const PvVolume odd_name = make_volume (PV_VOLUME_DISK, "a\nb", 1, 1);
   g_autofree char *long_name = g_strnfill (PV_VOLUME_NAME_MAX + 1, 'x');
@@ -149,6 +151,7 @@ test_refused (void)
   meta = usual;
   meta.state = 0;
   refuse (&meta, NULL, 0, NULL);
+  refuse (&usual, &empty, 1, NULL);
 }
 
 int

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The pool of a transaction: chunks come in batches and leave named, compared, and, when new, packed. */
+#include "config.h"
+
+#include "store/txn-private.h"
+
+#include <string.h>
+
+#include "util/error.h"
+
+enum
+{
+  N_THREADS_MAX = 8,
+  BATCH_BYTES = PV_BATCH_CHUNKS * PV_CHUNK_SIZE,
+};
+
+struct _PvIngestContext
+{
+  PvTxn *txn;
+  PvNamer *namer;
+  PvFrameCodec *codec;
+  GByteArray *encoded;
+  guint n; /* chunks gathered for the next frame */
+  PvName names[PV_FRAME_CHUNKS];
+  guint8 plain[PV_FRAME_CHUNKS * PV_CHUNK_SIZE];
+};
+
+/* A chunk of a batch that is neither zero nor as in the base. */
+typedef struct
+{
+  guint n;
+  PvName names[PV_BATCH_CHUNKS];
+  guint index[PV_BATCH_CHUNKS]; /* in the batch */
+  PvLocation locations[PV_BATCH_CHUNKS];
+  gboolean found[PV_BATCH_CHUNKS];
+} Unknown;
+
+static void
+count (guint64 *counter, guint64 bytes)
+{
+  __atomic_fetch_add (counter, bytes, __ATOMIC_RELAXED);
+}
+
+/* --- contexts --------------------------------------------------------------------------------------------------------- */
+
+static void
+context_free (gpointer data)
+{
+  PvIngestContext *context = data;
+
+  pv_namer_free (context->namer);
+  pv_frame_codec_free (context->codec);
+  g_byte_array_unref (context->encoded);
+  g_free (context);
+}
+
+static PvIngestContext *
+context_new (PvTxn *txn)
+{
+  PvIngestContext *context = g_new0 (PvIngestContext, 1);
+
+  context->txn = txn;
+  context->namer = pv_namer_new (NULL);
+  context->codec = pv_frame_codec_new ();
+  context->encoded = g_byte_array_sized_new (PV_FRAME_STORED_MAX);
+  return context;
+}
+
+static PvIngestContext *
+context_take (PvTxn *txn)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&txn->lock);
+
+  return g_ptr_array_steal_index_fast (txn->contexts, txn->contexts->len - 1);
+}
+
+static void
+context_give (PvTxn *txn, PvIngestContext *context)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&txn->lock);
+
+  g_ptr_array_add (txn->contexts, context);
+}
+
+static gboolean
+context_write_frame (PvIngestContext *context, GError **error)
+{
+  guint n = context->n;
+
+  if (n == 0)
+    return TRUE;
+  context->n = 0;
+  g_byte_array_set_size (context->encoded, 0);
+  return pv_frame_encode (context->codec, PV_FRAME_KIND_CHUNKS, n, context->plain, (gsize) n * PV_CHUNK_SIZE,
+                          context->encoded, error)
+         && pv_pack_sink_append (context->txn->sink, context->encoded->data, context->encoded->len, context->names,
+                                 NULL, n, error);
+}
+
+static gboolean
+context_add (PvIngestContext *context, const PvName *name, const guint8 *data, GError **error)
+{
+  context->names[context->n] = *name;
+  memcpy (context->plain + (gsize) context->n * PV_CHUNK_SIZE, data, PV_CHUNK_SIZE);
+  context->n++;
+  return context->n < PV_FRAME_CHUNKS || context_write_frame (context, error);
+}
+
+/* --- the work ------------------------------------------------------------------------------------------------------- */
+
+/* The base's leaf that a run of chunks is compared with. */
+typedef struct
+{
+  guint64 leaf; /* G_MAXUINT64: none looked at yet */
+  PvNodeRef *node; /* (nullable) (owned) */
+} BaseLeaf;
+
+static void
+base_leaf_clear (BaseLeaf *self)
+{
+  g_clear_pointer (&self->node, pv_node_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BaseLeaf, base_leaf_clear)
+
+/* @same: (out): the base has @name at @chunk. */
+static gboolean
+compare_with_base (PvVolumeWriter *volume, BaseLeaf *base, guint64 chunk, const PvName *name, gboolean *same,
+                   GError **error)
+{
+  guint64 leaf = chunk / PV_NODE_FANOUT;
+  guint slot = (guint) (chunk % PV_NODE_FANOUT);
+
+  *same = FALSE;
+  if (!volume->has_base || chunk >= volume->base.n_chunks)
+    return TRUE;
+  if (base->leaf != leaf)
+    {
+      base_leaf_clear (base);
+      if (!pv_tree_node (&volume->base, volume->txn->store->reader, 0, leaf, &base->node, error))
+        return FALSE;
+      base->leaf = leaf;
+    }
+  *same = base->node != NULL && pv_name_equal (&base->node->node.entries[slot], name);
+  return TRUE;
+}
+
+/* Names all chunks of @batch; those that are not settled by that go to @unknown. */
+static gboolean
+name_chunks (PvIngestContext *context, PvBatch *batch, Unknown *unknown, GError **error)
+{
+  g_auto(BaseLeaf) base = { .leaf = G_MAXUINT64 };
+  PvTxn *txn = context->txn;
+
+  for (guint i = 0; i < batch->n; i++)
+    {
+      guint64 chunk = batch->chunks[i];
+      guint64 size = pv_volume_writer_chunk_size (batch->volume, chunk);
+      PvName *name = pv_name_map_leaf (batch->volume->map, chunk / PV_NODE_FANOUT) + chunk % PV_NODE_FANOUT;
+      gboolean same;
+
+      pv_namer_chunk (context->namer, batch->data + (gsize) i * PV_CHUNK_SIZE, name);
+      if (pv_name_is_zero (name))
+        {
+          count (&txn->zero, size);
+          continue;
+        }
+      if (!compare_with_base (batch->volume, &base, chunk, name, &same, error))
+        return FALSE;
+      if (same || !pv_claim_set_claim (txn->claims, name))
+        {
+          count (&txn->known, size);
+          continue;
+        }
+      unknown->names[unknown->n] = *name;
+      unknown->index[unknown->n++] = i;
+    }
+  return TRUE;
+}
+
+/* Looks the rest up in the index; what is not there is new. */
+static gboolean
+store_chunks (PvIngestContext *context, PvBatch *batch, Unknown *unknown, GError **error)
+{
+  PvTxn *txn = context->txn;
+
+  if (unknown->n > 0
+      && !pv_index_writer_lookup_many (txn->index, unknown->names, unknown->n, unknown->locations, unknown->found,
+                                       error))
+    return FALSE;
+  for (guint i = 0; i < unknown->n; i++)
+    {
+      guint at = unknown->index[i];
+      guint64 size = pv_volume_writer_chunk_size (batch->volume, batch->chunks[at]);
+
+      if (unknown->found[i])
+        {
+          pv_index_writer_rely (txn->index, unknown->locations[i].pack);
+          pv_claim_set_release (txn->claims, &unknown->names[i]);
+          count (&txn->known, size);
+          continue;
+        }
+      count (&txn->fresh, size);
+      if (!context_add (context, &unknown->names[i], batch->data + (gsize) at * PV_CHUNK_SIZE, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+work (gpointer data, gpointer user_data)
+{
+  PvTxn *txn = user_data;
+  PvBatch *batch = data;
+  PvVolumeWriter *volume = batch->volume;
+  PvIngestContext *context = context_take (txn);
+  GError *error = NULL;
+  Unknown unknown = { .n = 0 };
+
+  if (!g_atomic_int_get (&txn->failed)
+      && (!name_chunks (context, batch, &unknown, &error) || !store_chunks (context, batch, &unknown, &error)))
+    pv_txn_fail (txn, error);
+  context_give (txn, context);
+  for (guint i = 0; i < batch->n; i++)
+    pv_name_map_clear_busy (volume->map, batch->chunks[i]);
+
+  g_mutex_lock (&txn->lock);
+  batch->n = 0;
+  g_ptr_array_add (txn->idle, batch);
+  txn->n_batches--;
+  volume->n_in_flight--;
+  g_cond_broadcast (&txn->progress);
+  g_mutex_unlock (&txn->lock);
+}
+
+/* --- the caller's side ---------------------------------------------------------------------------------------------- */
+
+void
+pv_batch_free (PvBatch *batch)
+{
+  if (batch == NULL)
+    return;
+  g_free (batch->data);
+  g_free (batch);
+}
+
+gboolean
+pv_ingest_start (PvTxn *txn, guint n_threads, GError **error)
+{
+  if (n_threads == 0)
+    n_threads = MIN (g_get_num_processors (), N_THREADS_MAX);
+  txn->idle = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_batch_free);
+  txn->contexts = g_ptr_array_new_with_free_func (context_free);
+  for (guint i = 0; i < n_threads; i++)
+    g_ptr_array_add (txn->contexts, context_new (txn));
+  txn->batches_max = MAX (txn->batches_max, n_threads);
+  txn->pool = g_thread_pool_new (work, txn, (gint) n_threads, FALSE, error);
+  return txn->pool != NULL;
+}
+
+PvBatch *
+pv_ingest_batch (PvTxn *txn)
+{
+  PvBatch *batch = NULL;
+
+  g_mutex_lock (&txn->lock);
+  if (txn->idle->len > 0)
+    batch = g_ptr_array_steal_index_fast (txn->idle, txn->idle->len - 1);
+  g_mutex_unlock (&txn->lock);
+  if (batch == NULL)
+    {
+      batch = g_new0 (PvBatch, 1);
+      batch->data = g_malloc (BATCH_BYTES);
+    }
+  return batch;
+}
+
+gboolean
+pv_ingest_submit (PvTxn *txn, PvBatch *batch, GError **error)
+{
+  g_mutex_lock (&txn->lock);
+  while (txn->n_batches >= txn->batches_max && txn->error == NULL)
+    g_cond_wait (&txn->progress, &txn->lock);
+  txn->n_batches++;
+  batch->volume->n_in_flight++;
+  g_mutex_unlock (&txn->lock);
+  g_thread_pool_push (txn->pool, batch, NULL);
+  return pv_txn_check (txn, error);
+}
+
+gboolean
+pv_ingest_wait (PvVolumeWriter *volume, GError **error)
+{
+  g_mutex_lock (&volume->txn->lock);
+  while (volume->n_in_flight > 0)
+    g_cond_wait (&volume->txn->progress, &volume->txn->lock);
+  g_mutex_unlock (&volume->txn->lock);
+  return pv_txn_check (volume->txn, error);
+}
+
+/* The chunks of all contexts are put together, so that at most one frame is not full. */
+gboolean
+pv_ingest_flush (PvTxn *txn, GError **error)
+{
+  PvIngestContext *first = txn->contexts->pdata[0];
+
+  for (guint i = 1; i < txn->contexts->len; i++)
+    {
+      PvIngestContext *context = txn->contexts->pdata[i];
+
+      for (guint k = 0; k < context->n; k++)
+        if (!context_add (first, &context->names[k], context->plain + (gsize) k * PV_CHUNK_SIZE, error))
+          return FALSE;
+      context->n = 0;
+    }
+  return context_write_frame (first, error);
+}
+
+void
+pv_ingest_stop (PvTxn *txn)
+{
+  if (txn->pool != NULL)
+    g_thread_pool_free (g_steal_pointer (&txn->pool), FALSE, TRUE);
+  g_clear_pointer (&txn->contexts, g_ptr_array_unref);
+  g_clear_pointer (&txn->idle, g_ptr_array_unref);
+}

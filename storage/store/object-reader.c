@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "store/object-reader.h"
+
+#include <string.h>
+
+#include "store/cache.h"
+#include "util/error.h"
+
+enum
+{
+  FRAMES_LIMIT = 64 << 20, /* bytes of decoded frames */
+  NODES_LIMIT = 2048,      /* expanded nodes of 16 KiB */
+  PACKS_LIMIT = 64 << 20,  /* bytes of tables of open packs */
+  PACK_COST_OBJECT = 40,   /* bytes, about, of an object in a table */
+  DELTAS_MAX = 8,          /* nodes stored one against the other; writers make one */
+  LOOKUPS_MAX = 8,         /* times that a pack may vanish under a reader */
+  HINT_SLOTS = 4,          /* slots behind the last one that are tried before the index */
+};
+
+/* What decoding takes: made as needed, kept for the next. */
+typedef struct
+{
+  PvFrameCodec *codec;
+  PvNamer *namer;
+  guint8 *plain; /* PV_FRAME_PLAIN_MAX */
+} Context;
+
+struct _PvCachedFrame
+{
+  gint ref_count;     /* atomic */
+  PvPackReader *pack; /* (owned): names and sizes are its */
+  guint32 number;     /* in the pack */
+  PvFrameKind kind;
+  guint32 n_slots;
+  const PvName *names;
+  const guint32 *sizes; /* (nullable) */
+  gint *checked;        /* n_slots; atomic: 1 = the bytes have their name */
+  guint8 *plain;
+  gsize plain_size;
+};
+
+struct _PvObjectReader
+{
+  PvIndex *index;     /* (owned) */
+  char *packs;
+  PvCache *frames;    /* of PvCachedFrame by pack number and frame number */
+  PvCache *nodes;     /* of PvNodeRef by name */
+  PvCache *readers;   /* of PvPackReader by pack number */
+  GMutex lock;
+  GPtrArray *contexts; /* of Context, idle; under lock */
+};
+
+static void
+context_free (gpointer data)
+{
+  Context *context = data;
+
+  pv_frame_codec_free (context->codec);
+  pv_namer_free (context->namer);
+  g_free (context->plain);
+  g_free (context);
+}
+
+static Context *
+context_take (PvObjectReader *self)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  Context *context;
+
+  if (self->contexts->len > 0)
+    return g_ptr_array_steal_index_fast (self->contexts, self->contexts->len - 1);
+  context = g_new (Context, 1);
+  context->codec = pv_frame_codec_new ();
+  context->namer = pv_namer_new (NULL);
+  context->plain = g_malloc (PV_FRAME_PLAIN_MAX);
+  return context;
+}
+
+static void
+context_give (PvObjectReader *self, Context *context)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  g_ptr_array_add (self->contexts, context);
+}
+
+static PvCachedFrame *
+frame_ref (PvCachedFrame *frame)
+{
+  g_atomic_int_inc (&frame->ref_count);
+  return frame;
+}
+
+static void
+frame_unref (PvCachedFrame *frame)
+{
+  if (!g_atomic_int_dec_and_test (&frame->ref_count))
+    return;
+  pv_pack_reader_unref (frame->pack);
+  g_free (frame->checked);
+  g_free (frame->plain);
+  g_free (frame);
+}
+
+void
+pv_object_clear (PvObject *object)
+{
+  g_clear_pointer (&object->frame, frame_unref);
+}
+
+PvNodeRef *
+pv_node_ref (PvNodeRef *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
+void
+pv_node_unref (PvNodeRef *self)
+{
+  if (self != NULL && g_atomic_int_dec_and_test (&self->ref_count))
+    g_free (self);
+}
+
+PvObjectReader *
+pv_object_reader_new (PvIndex *index, const char *packs)
+{
+  PvObjectReader *self = g_new0 (PvObjectReader, 1);
+
+  self->index = pv_index_ref (index);
+  self->packs = g_strdup (packs);
+  self->frames = pv_cache_new (sizeof (guint64), FRAMES_LIMIT, (PvCacheRefFunc) frame_ref,
+                               (GDestroyNotify) frame_unref);
+  self->nodes = pv_cache_new (sizeof (PvName), NODES_LIMIT, (PvCacheRefFunc) pv_node_ref,
+                              (GDestroyNotify) pv_node_unref);
+  self->readers = pv_cache_new (sizeof (guint32), PACKS_LIMIT, (PvCacheRefFunc) pv_pack_reader_ref,
+                                (GDestroyNotify) pv_pack_reader_unref);
+  g_mutex_init (&self->lock);
+  self->contexts = g_ptr_array_new_with_free_func (context_free);
+  return self;
+}
+
+void
+pv_object_reader_free (PvObjectReader *self)
+{
+  if (self == NULL)
+    return;
+  pv_cache_free (self->frames);
+  pv_cache_free (self->nodes);
+  pv_cache_free (self->readers);
+  g_ptr_array_unref (self->contexts);
+  g_mutex_clear (&self->lock);
+  pv_index_unref (self->index);
+  g_free (self->packs);
+  g_free (self);
+}
+
+/* --- packs and frames ------------------------------------------------------------------------------------------------- */
+
+PvPackReader *
+pv_object_reader_pack (PvObjectReader *self, guint32 number, GError **error)
+{
+  g_autoptr(PvPackReader) pack = pv_cache_get (self->readers, &number);
+  g_autoptr(GError) why = NULL;
+  g_autofree char *hex = NULL;
+  g_autofree char *path = NULL;
+  PvPackRow row;
+
+  if (pack != NULL)
+    return g_steal_pointer (&pack);
+  if (!pv_index_pack (self->index, number, &row, &why))
+    {
+      if (why != NULL)
+        g_propagate_error (error, g_steal_pointer (&why));
+      return NULL;
+    }
+  hex = pv_name_to_hex (&row.name);
+  path = g_strdup_printf ("%s/%.2s/%s", self->packs, hex, hex);
+  pack = pv_pack_reader_open (path, &row.name, &why);
+  if (pack != NULL)
+    {
+      pv_cache_put (self->readers, &number, pack, pv_pack_reader_n_objects (pack) * PACK_COST_OBJECT);
+      return g_steal_pointer (&pack);
+    }
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND) && !pv_index_pack (self->index, number, &row, NULL))
+    return NULL; /* retired meanwhile */
+  g_propagate_prefixed_error (error, g_steal_pointer (&why), "pack %.16s…: ", hex);
+  return NULL;
+}
+
+static PvCachedFrame *
+frame_read (PvObjectReader *self, PvPackReader *pack, guint32 number, GError **error)
+{
+  g_autofree char *hex = pv_name_to_hex (pv_pack_reader_name (pack));
+  Context *context;
+  PvCachedFrame *frame;
+  PvPackFrame table;
+  PvFrameInfo info;
+  gboolean ok;
+
+  if (!pv_pack_reader_frame (pack, number, &table, error))
+    {
+      g_prefix_error (error, "pack %.16s…: ", hex);
+      return NULL;
+    }
+  context = context_take (self);
+  ok = pv_pack_reader_read (pack, context->codec, number, context->plain, &info, error);
+  if (ok)
+    {
+      frame = g_new0 (PvCachedFrame, 1);
+      frame->ref_count = 1;
+      frame->pack = pv_pack_reader_ref (pack);
+      frame->number = number;
+      frame->kind = table.kind;
+      frame->n_slots = table.n_slots;
+      frame->names = table.names;
+      frame->sizes = table.sizes;
+      frame->checked = g_new0 (gint, table.n_slots);
+      frame->plain = g_memdup2 (context->plain, info.plain_size);
+      frame->plain_size = info.plain_size;
+    }
+  context_give (self, context);
+  if (ok)
+    return frame;
+  g_prefix_error (error, "pack %.16s…: frame %u: ", hex, number);
+  return NULL;
+}
+
+/* The frame at @location. NULL without error when its pack is gone. */
+static PvCachedFrame *
+frame_get (PvObjectReader *self, const PvLocation *location, GError **error)
+{
+  guint64 key = ((guint64) location->pack << 32) | location->frame;
+  PvCachedFrame *frame = pv_cache_get (self->frames, &key);
+  g_autoptr(PvPackReader) pack = NULL;
+
+  if (frame != NULL)
+    return frame;
+  pack = pv_object_reader_pack (self, location->pack, error);
+  if (pack == NULL)
+    return NULL;
+  frame = frame_read (self, pack, location->frame, error);
+  if (frame != NULL)
+    pv_cache_put (self->frames, &key, frame, frame->plain_size);
+  return frame;
+}
+
+static gboolean
+throw_missing (const PvName *name, GError **error)
+{
+  g_autofree char *hex = pv_name_to_hex (name);
+
+  return pv_throw (error, PV_ERROR_NOT_FOUND, "object %.16s… is not in the store: run 'pagevault verify'", hex);
+}
+
+/* The pack's own table says that @object is called @name. */
+static gboolean
+object_is (const PvObject *object, const PvName *name, GError **error)
+{
+  return (object->slot < object->frame->n_slots && pv_name_equal (&object->frame->names[object->slot], name))
+         || pv_corrupt (error, "the index is wrong about an object: run 'pagevault verify --rebuild-index'");
+}
+
+/* Finds @name through the index, again when its pack vanishes. */
+static gboolean
+object_find (PvObjectReader *self, const PvName *name, PvObject *object, GError **error)
+{
+  for (guint i = 0; i < LOOKUPS_MAX; i++)
+    {
+      g_autoptr(GError) why = NULL;
+      PvLocation location;
+      PvCachedFrame *frame;
+
+      if (!pv_index_lookup (self->index, name, &location, NULL, &why))
+        {
+          if (why != NULL)
+            return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
+          break;
+        }
+      frame = frame_get (self, &location, &why);
+      if (frame == NULL && why != NULL)
+        return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
+      if (frame == NULL)
+        continue;
+      pv_object_clear (object);
+      object->frame = frame;
+      object->slot = location.slot;
+      return object_is (object, name, error);
+    }
+  return throw_missing (name, error);
+}
+
+/* --- chunks ----------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_chunk (PvObjectReader *self, const PvObject *object, const guint8 *data, GError **error)
+{
+  Context *context = context_take (self);
+  g_autofree char *hex = NULL;
+  PvName name;
+
+  pv_namer_chunk (context->namer, data, &name);
+  context_give (self, context);
+  if (pv_name_equal (&name, &object->frame->names[object->slot]))
+    {
+      g_atomic_int_set (&object->frame->checked[object->slot], 1);
+      return TRUE;
+    }
+  hex = pv_name_to_hex (pv_pack_reader_name (object->frame->pack));
+  return pv_corrupt (error, "pack %.16s…: frame %u: slot %u is not what its name says: run 'pagevault verify'", hex,
+                     object->frame->number, object->slot);
+}
+
+static gboolean
+hint_matches (const PvName *name, PvObject *object)
+{
+  const PvCachedFrame *frame = object->frame;
+
+  for (guint i = object->slot; frame != NULL && i < frame->n_slots && i <= object->slot + HINT_SLOTS; i++)
+    if (pv_name_equal (&frame->names[i], name))
+      {
+        object->slot = i;
+        return TRUE;
+      }
+  return FALSE;
+}
+
+const guint8 *
+pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error)
+{
+  const guint8 *data;
+
+  if (!hint_matches (name, object) && !object_find (self, name, object, error))
+    return NULL;
+  if (object->frame->kind != PV_FRAME_KIND_CHUNKS
+      || (gsize) (object->slot + 1) * PV_CHUNK_SIZE > object->frame->plain_size)
+    {
+      pv_corrupt (error, "an object named as a chunk is none: run 'pagevault verify'");
+      return NULL;
+    }
+  data = object->frame->plain + (gsize) object->slot * PV_CHUNK_SIZE;
+  if (!g_atomic_int_get (&object->frame->checked[object->slot]) && !check_chunk (self, object, data, error))
+    return NULL;
+  return data;
+}
+
+/* --- nodes ------------------------------------------------------------------------------------------------------------ */
+
+/* The stored bytes of the node that @object is. */
+static gboolean
+node_item (const PvObject *object, const guint8 **data, gsize *size, GError **error)
+{
+  const PvCachedFrame *frame = object->frame;
+  gsize offset = 0;
+
+  if (frame->kind != PV_FRAME_KIND_NODES || frame->sizes == NULL)
+    return pv_corrupt (error, "an object named as a node is none");
+  for (guint i = 0; i < object->slot; i++)
+    offset += frame->sizes[i];
+  if (offset > frame->plain_size || frame->sizes[object->slot] > frame->plain_size - offset)
+    return pv_corrupt (error, "a node reaches beyond its frame");
+  *data = frame->plain + offset;
+  *size = frame->sizes[object->slot];
+  return TRUE;
+}
+
+static PvNodeRef *node_expand (PvObjectReader *self, const PvName *name, gboolean live_only, GArray *used, guint depth,
+                               GError **error);
+
+/* The node that a DELTA builds on. */
+static PvNodeRef *
+node_base (PvObjectReader *self, const PvName *name, gboolean live_only, GArray *used, guint depth, GError **error)
+{
+  PvNodeRef *base = used == NULL ? pv_cache_get (self->nodes, name) : NULL;
+
+  if (base != NULL)
+    return base;
+  if (depth >= DELTAS_MAX)
+    {
+      pv_corrupt (error, "more than %d deltas on top of each other", DELTAS_MAX);
+      return NULL;
+    }
+  return node_expand (self, name, live_only, used, depth + 1, error);
+}
+
+/* Expands the copy of node @name that @object is. The name is checked. */
+static PvNodeRef *
+node_decode (PvObjectReader *self, const PvName *name, const PvObject *object, gboolean live_only, GArray *used,
+             guint depth, GError **error)
+{
+  g_autoptr(PvNodeRef) base = NULL;
+  g_autoptr(PvNodeRef) result = NULL;
+  Context *context;
+  PvNodeHead head;
+  const guint8 *data = NULL;
+  gsize size = 0;
+  PvName found;
+
+  if (!node_item (object, &data, &size, error) || !pv_node_peek (data, size, &head, error))
+    return NULL;
+  if (head.delta && (base = node_base (self, &head.base, live_only, used, depth, error)) == NULL)
+    return NULL;
+  result = g_new0 (PvNodeRef, 1);
+  result->ref_count = 1;
+  result->base = head.base;
+  if (!pv_node_decode (data, size, base != NULL ? &base->node : NULL, &result->node, error))
+    return NULL;
+  context = context_take (self);
+  pv_namer_node (context->namer, result->node.level, result->node.entries, result->node.n_entries, &found);
+  context_give (self, context);
+  if (!pv_name_equal (&found, name))
+    {
+      pv_corrupt (error, "a node is not what its name says");
+      return NULL;
+    }
+  return g_steal_pointer (&result);
+}
+
+/* Tries one copy. NULL without error: its pack is gone. */
+static PvNodeRef *
+node_try (PvObjectReader *self, const PvName *name, const PvIndexCopy *copy, gboolean live_only, GArray *used,
+          guint depth, GError **error)
+{
+  g_auto(PvObject) object = { .frame = frame_get (self, &copy->location, error), .slot = copy->location.slot };
+  PvNodeRef *result;
+  guint n_used = used != NULL ? used->len : 0;
+
+  if (object.frame == NULL || !object_is (&object, name, error))
+    return NULL;
+  if (used != NULL)
+    g_array_append_val (used, copy->location);
+  result = node_decode (self, name, &object, live_only, used, depth, error);
+  if (result == NULL && used != NULL)
+    g_array_set_size (used, n_used);
+  return result;
+}
+
+static PvNodeRef *
+node_expand (PvObjectReader *self, const PvName *name, gboolean live_only, GArray *used, guint depth, GError **error)
+{
+  for (guint attempt = 0; attempt < LOOKUPS_MAX; attempt++)
+    {
+      g_autoptr(GArray) copies = pv_index_copies (self->index, name, error);
+      g_autoptr(GError) first = NULL;
+      gboolean vanished = FALSE;
+
+      if (copies == NULL)
+        return NULL;
+      for (guint i = 0; i < copies->len; i++)
+        {
+          const PvIndexCopy *copy = &g_array_index (copies, PvIndexCopy, i);
+          g_autoptr(GError) why = NULL;
+          PvNodeRef *result;
+
+          if (live_only && copy->state != PV_PACK_LIVE)
+            continue;
+          result = node_try (self, name, copy, live_only, used, depth, &why);
+          if (result != NULL)
+            {
+              pv_cache_put (self->nodes, name, result, 1);
+              return result;
+            }
+          vanished = vanished || why == NULL;
+          if (first == NULL)
+            first = g_steal_pointer (&why);
+        }
+      if (vanished)
+        continue;
+      if (first != NULL)
+        g_propagate_error (error, g_steal_pointer (&first));
+      else
+        throw_missing (name, error);
+      return NULL;
+    }
+  throw_missing (name, error);
+  return NULL;
+}
+
+PvNodeRef *
+pv_object_reader_locate_node (PvObjectReader *self, const PvName *name, gboolean live_only, GArray *used,
+                              GError **error)
+{
+  PvNodeRef *result = node_expand (self, name, live_only, used, 0, error);
+
+  if (result == NULL)
+    {
+      g_autofree char *hex = pv_name_to_hex (name);
+
+      g_prefix_error (error, "node %.16s…: ", hex);
+    }
+  return result;
+}
+
+PvNodeRef *
+pv_object_reader_node (PvObjectReader *self, const PvName *name, guint level, guint n_entries, GError **error)
+{
+  g_autoptr(PvNodeRef) result = pv_cache_get (self->nodes, name);
+
+  if (result == NULL && (result = pv_object_reader_locate_node (self, name, FALSE, NULL, error)) == NULL)
+    return NULL;
+  if (result->node.level != level || result->node.n_entries != n_entries)
+    {
+      g_autofree char *hex = pv_name_to_hex (name);
+
+      pv_corrupt (error, "node %.16s… has level %u and %u entries instead of %u and %u", hex, result->node.level,
+                  result->node.n_entries, level, n_entries);
+      return NULL;
+    }
+  return g_steal_pointer (&result);
+}

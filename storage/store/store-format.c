@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "store/store-format.h"
+
+#include <string.h>
+
+#include "chunk/name.h"
+#include "util/cursor.h"
+#include "util/error.h"
+
+/* docs/format-store.md, "Format marker" */
+static const char magic[] = "pagevault store\n";
+
+enum
+{
+  CIPHER_NONE = 0,
+  MAGIC_SIZE = 16,
+  UUID_SIZE = 16,
+  KEY_SLOTS_SIZE = 8 * 192,
+  DIGEST_OFFSET = PV_STORE_FORMAT_SIZE - PV_NAME_SIZE,
+};
+G_STATIC_ASSERT (sizeof magic - 1 == MAGIC_SIZE);
+G_STATIC_ASSERT (64 + KEY_SLOTS_SIZE == DIGEST_OFFSET);
+
+void
+pv_store_format_init (PvStoreFormat *self)
+{
+  g_autofree char *uuid = g_uuid_string_random ();
+
+  g_strlcpy (self->uuid, uuid, sizeof self->uuid);
+  self->time = g_get_real_time ();
+}
+
+static void
+append_uuid (GByteArray *out, const char *uuid)
+{
+  for (const char *at = uuid; *at != '\0'; at++)
+    {
+      if (*at == '-')
+        continue;
+      pv_append_u8 (out, (guint8) (g_ascii_xdigit_value (at[0]) << 4 | g_ascii_xdigit_value (at[1])));
+      at++;
+    }
+}
+
+static void
+uuid_to_string (const guint8 *bytes, char *uuid)
+{
+  for (guint i = 0; i < UUID_SIZE; i++)
+    {
+      if (i == 4 || i == 6 || i == 8 || i == 10)
+        *uuid++ = '-';
+      g_snprintf (uuid, 3, "%02x", bytes[i]);
+      uuid += 2;
+    }
+}
+
+static void
+digest (const guint8 *data, guint8 *out)
+{
+  g_autoptr(GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  gsize length = PV_NAME_SIZE;
+
+  g_checksum_update (checksum, data, DIGEST_OFFSET);
+  g_checksum_get_digest (checksum, out, &length);
+}
+
+GBytes *
+pv_store_format_serialize (const PvStoreFormat *self)
+{
+  GByteArray *out = g_byte_array_sized_new (PV_STORE_FORMAT_SIZE);
+
+  g_byte_array_append (out, (const guint8 *) magic, MAGIC_SIZE);
+  pv_append_le16 (out, PV_STORE_FORMAT_VERSION);
+  pv_append_u8 (out, CIPHER_NONE);
+  pv_append_u8 (out, 0);
+  pv_append_le32 (out, 0);
+  pv_append_le32 (out, 0);
+  pv_append_le32 (out, PV_STORE_FORMAT_SIZE);
+  append_uuid (out, self->uuid);
+  pv_append_le32 (out, PV_CHUNK_SIZE);
+  pv_append_le16 (out, PV_NODE_FANOUT);
+  pv_append_le16 (out, 0);
+  pv_append_le64 (out, (guint64) self->time);
+  pv_append_zeros (out, KEY_SLOTS_SIZE + PV_NAME_SIZE);
+  g_assert (out->len == PV_STORE_FORMAT_SIZE);
+  digest (out->data, out->data + DIGEST_OFFSET);
+  return g_byte_array_free_to_bytes (out);
+}
+
+/* What may be newer rather than damaged. */
+static gboolean
+check_supported (PvCursor *c, GError **error)
+{
+  guint16 version = pv_cursor_le16 (c);
+  guint8 cipher = pv_cursor_u8 (c);
+  guint8 n_key_slots = pv_cursor_u8 (c);
+  guint32 required = pv_cursor_le32 (c);
+
+  if (version != PV_STORE_FORMAT_VERSION || required != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "version %u, features %#x: made by a newer pagevault", version,
+                     required);
+  if (cipher != CIPHER_NONE)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "the store is encrypted, which this pagevault cannot read");
+  if (n_key_slots != 0)
+    return pv_corrupt (error, "key slots without a cipher");
+  return TRUE;
+}
+
+static gboolean
+check_rest (PvCursor *c, PvStoreFormat *self, GError **error)
+{
+  const guint8 *uuid = pv_cursor_bytes (c, UUID_SIZE);
+  guint32 chunk_size = pv_cursor_le32 (c);
+  guint16 fanout = pv_cursor_le16 (c);
+  guint16 reserved = pv_cursor_le16 (c);
+
+  self->time = (gint64) pv_cursor_le64 (c);
+  if (pv_is_zero (uuid, UUID_SIZE) || !pv_is_zero (pv_cursor_bytes (c, KEY_SLOTS_SIZE), KEY_SLOTS_SIZE))
+    return pv_corrupt (error, "no UUID, or key slots without a cipher");
+  if (chunk_size != PV_CHUNK_SIZE || fanout != PV_NODE_FANOUT || reserved != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "chunks of %u bytes, nodes of %u names: made by a newer pagevault",
+                     chunk_size, fanout);
+  uuid_to_string (uuid, self->uuid);
+  return TRUE;
+}
+
+gboolean
+pv_store_format_parse (GBytes *bytes, PvStoreFormat *self, GError **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  PvCursor c = PV_CURSOR_INIT (data, size);
+  const guint8 *found = pv_cursor_bytes (&c, MAGIC_SIZE);
+  guint8 wanted[PV_NAME_SIZE];
+
+  if (found == NULL || memcmp (found, magic, MAGIC_SIZE) != 0)
+    return pv_throw (error, PV_ERROR_INVALID, "not the format marker of a store");
+  if (!check_supported (&c, error))
+    return FALSE;
+  pv_cursor_le32 (&c); /* optional features */
+  if (pv_cursor_le32 (&c) != PV_STORE_FORMAT_SIZE || size != PV_STORE_FORMAT_SIZE)
+    return pv_corrupt (error, "the format marker has %" G_GSIZE_FORMAT " bytes instead of %d", size,
+                       PV_STORE_FORMAT_SIZE);
+  digest (data, wanted);
+  if (memcmp (wanted, data + DIGEST_OFFSET, PV_NAME_SIZE) != 0)
+    return pv_corrupt (error, "the digest of the format marker does not match");
+  return check_rest (&c, self, error);
+}

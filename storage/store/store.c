@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "store/store-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/store-format.h"
+#include "util/error.h"
+#include "util/fault.h"
+#include "util/snapshot-name.h"
+
+/* --- paths and the lock ------------------------------------------------------------------------------------------- */
+
+char *
+pv_store_pack_path (PvStore *self, const PvName *name)
+{
+  g_autofree char *hex = pv_name_to_hex (name);
+
+  return g_strdup_printf ("%s/%.2s/%s", self->packs, hex, hex);
+}
+
+char *
+pv_store_snapshot_path (PvStore *self, const PvName *id)
+{
+  g_autofree char *hex = pv_name_to_hex (id);
+
+  return g_build_filename (self->snapshots, hex, NULL);
+}
+
+int
+pv_store_lock (PvStore *self, int operation, GError **error)
+{
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, self->lock, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, error);
+
+  if (fd < 0 || !pv_flock (fd, operation, self->lock, error))
+    return PV_FD_NONE;
+  return pv_fd_steal (&fd);
+}
+
+static PvStore *
+alloc_store (const char *directory)
+{
+  PvStore *self = g_new0 (PvStore, 1);
+
+  self->ref_count = 1;
+  self->directory = g_canonicalize_filename (directory, NULL);
+  self->packs = g_build_filename (self->directory, "packs", NULL);
+  self->snapshots = g_build_filename (self->directory, "snapshots", NULL);
+  self->tmp = g_build_filename (self->directory, "tmp", NULL);
+  self->lock = g_build_filename (self->directory, "lock", NULL);
+  self->format = g_build_filename (self->directory, "format", NULL);
+  return self;
+}
+
+PvStore *
+pv_store_ref (PvStore *self)
+{
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
+void
+pv_store_unref (PvStore *self)
+{
+  if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+  g_clear_pointer (&self->reader, pv_object_reader_free);
+  g_clear_pointer (&self->index, pv_index_unref);
+  g_free (self->directory);
+  g_free (self->packs);
+  g_free (self->snapshots);
+  g_free (self->tmp);
+  g_free (self->lock);
+  g_free (self->format);
+  g_free (self);
+}
+
+const char *
+pv_store_directory (PvStore *self)
+{
+  return self->directory;
+}
+
+/* --- making one ----------------------------------------------------------------------------------------------------- */
+
+typedef enum
+{
+  FOUND_NOTHING, /* no directory, or an empty one */
+  FOUND_STORE,   /* a format marker */
+  FOUND_HALF,    /* only what an interrupted making leaves */
+  FOUND_OTHER,
+} Found;
+
+static gboolean
+is_empty_directory (const char *path)
+{
+  g_autoptr(GDir) dir = g_dir_open (path, 0, NULL);
+
+  return dir != NULL && g_dir_read_name (dir) == NULL;
+}
+
+/* Making a store leaves no other entries before its format marker is there. */
+static gboolean
+is_half_made (PvStore *self, const char *entry)
+{
+  g_autofree char *path = g_build_filename (self->directory, entry, NULL);
+
+  if (g_str_equal (entry, "packs") || g_str_equal (entry, "snapshots") || g_str_equal (entry, "tmp"))
+    return is_empty_directory (path);
+  return g_str_equal (entry, "lock") || g_str_has_prefix (entry, "index.") || g_str_has_prefix (entry, "format.");
+}
+
+static gboolean
+look (PvStore *self, Found *found, GError **error)
+{
+  g_autoptr(GDir) dir = NULL;
+  const char *entry;
+  struct stat st;
+
+  *found = FOUND_NOTHING;
+  if (stat (self->directory, &st) < 0)
+    return errno == ENOENT || pv_throw_errno (error, errno, "cannot open store '%s'", self->directory);
+  if (!S_ISDIR (st.st_mode))
+    return pv_throw (error, PV_ERROR_INVALID, "'%s' is not a directory", self->directory);
+  if (lstat (self->format, &st) == 0)
+    return *found = FOUND_STORE, TRUE;
+  if (errno != ENOENT)
+    return pv_throw_errno (error, errno, "cannot open store '%s'", self->directory);
+  dir = g_dir_open (self->directory, 0, error);
+  if (dir == NULL)
+    return FALSE;
+  while ((entry = g_dir_read_name (dir)) != NULL)
+    {
+      *found = is_half_made (self, entry) ? FOUND_HALF : FOUND_OTHER;
+      if (*found == FOUND_OTHER)
+        return TRUE;
+    }
+  return TRUE;
+}
+
+static gboolean
+make_directory (const char *path, GError **error)
+{
+  if (!pv_fault ("store.mkdir", error))
+    return FALSE;
+  if (mkdir (path, 0700) == 0 || errno == EEXIST)
+    return TRUE;
+  return pv_throw_errno (error, errno, "cannot create directory '%s'", path);
+}
+
+/* Two may come here at once: the lock makes one wait, and then find the store made. A crash anywhere leaves FOUND_HALF,
+ * which the next one completes; the format marker is the last step. */
+static gboolean
+make_store (PvStore *self, GError **error)
+{
+  g_autofree char *parent = g_path_get_dirname (self->directory);
+  g_autoptr(PvIndex) index = NULL;
+  g_autoptr(GBytes) marker = NULL;
+  g_auto(PvFd) guard = PV_FD_NONE;
+  PvStoreFormat format;
+  Found found;
+
+  if (!pv_mkdirs (parent, 0755, error) || !make_directory (self->directory, error))
+    return FALSE;
+  guard = pv_store_lock (self, LOCK_EX, error);
+  if (guard < 0 || !look (self, &found, error))
+    return FALSE;
+  if (found == FOUND_STORE)
+    return TRUE;
+  if (found == FOUND_OTHER)
+    return pv_throw (error, PV_ERROR_INVALID, "'%s' holds something else: no store is made there", self->directory);
+  if (chmod (self->directory, 0700) < 0)
+    return pv_throw_errno (error, errno, "cannot make '%s' private", self->directory);
+  if (!make_directory (self->packs, error) || !make_directory (self->snapshots, error)
+      || !make_directory (self->tmp, error))
+    return FALSE;
+  index = pv_index_open (self->directory, TRUE, error);
+  if (index == NULL || !pv_fsync_dir (parent, error))
+    return FALSE;
+  pv_store_format_init (&format);
+  marker = pv_store_format_serialize (&format);
+  return pv_write_file (self->format, g_bytes_get_data (marker, NULL), g_bytes_get_size (marker), error);
+}
+
+static gboolean
+ensure_made (PvStore *self, PvStoreOpenFlags flags, GError **error)
+{
+  Found found;
+
+  if (!look (self, &found, error))
+    return FALSE;
+  if (found == FOUND_OTHER)
+    return pv_throw (error, PV_ERROR_INVALID, "'%s' is not a store and not empty", self->directory);
+  if (found == FOUND_STORE)
+    return TRUE;
+  if ((flags & PV_STORE_OPEN_CREATE) == 0)
+    return pv_throw (error, PV_ERROR_NOT_FOUND, "there is no store in '%s': run 'pagevault init'", self->directory);
+  return make_store (self, error);
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_format (PvStore *self, GError **error)
+{
+  g_autoptr(GBytes) bytes = pv_read_file (self->format, PV_STORE_FORMAT_SIZE, error);
+  const char *directories[] = { self->packs, self->snapshots, self->tmp };
+  PvStoreFormat format;
+
+  if (bytes == NULL)
+    return FALSE;
+  if (!pv_store_format_parse (bytes, &format, error))
+    {
+      g_prefix_error (error, "'%s': ", self->format);
+      return FALSE;
+    }
+  g_strlcpy (self->uuid, format.uuid, sizeof self->uuid);
+  for (guint i = 0; i < G_N_ELEMENTS (directories); i++)
+    {
+      struct stat st;
+
+      if (lstat (directories[i], &st) < 0)
+        return pv_throw_errno (error, errno, "the store is damaged: '%s'", directories[i]);
+      if (!S_ISDIR (st.st_mode))
+        return pv_corrupt (error, "the store is damaged: '%s' is not a directory", directories[i]);
+    }
+  return TRUE;
+}
+
+PvStore *
+pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
+{
+  g_autoptr(PvStore) self = alloc_store (directory);
+
+  if (!ensure_made (self, flags, error) || !check_format (self, error))
+    return NULL;
+  self->index = pv_index_open (self->directory, FALSE, error);
+  if (self->index == NULL)
+    {
+      g_prefix_error (error, "store '%s': ", self->directory);
+      return NULL;
+    }
+  self->reader = pv_object_reader_new (self->index, self->packs);
+  if (!pv_index_reap (self->index, error) || !pv_store_sweep_scratch (self, error))
+    {
+      g_prefix_error (error, "store '%s': ", self->directory);
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------------------------------ */
+
+static PvSnapshot *
+parse_row (const PvSnapshotRow *row, GError **error)
+{
+  g_autoptr(PvSnapshot) snapshot = pv_snapshot_parse (row->object, row->stored_size, error);
+
+  if (snapshot == NULL)
+    {
+      g_prefix_error (error, "snapshot %s@%s: ", row->domain, row->name);
+      return NULL;
+    }
+  if (!pv_name_equal (pv_snapshot_id (snapshot), &row->id))
+    {
+      pv_corrupt (error, "snapshot %s@%s: the index has other bytes than its id says: run 'pagevault verify'", row->domain,
+                  row->name);
+      return NULL;
+    }
+  return g_steal_pointer (&snapshot);
+}
+
+GPtrArray *
+pv_store_list (PvStore *self, const char *domain, GError **error)
+{
+  g_autoptr(GPtrArray) rows = pv_index_snapshots (self->index, domain, error);
+  g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_snapshot_unref);
+
+  if (rows == NULL)
+    return NULL;
+  for (guint i = 0; i < rows->len; i++)
+    {
+      PvSnapshot *snapshot = parse_row (rows->pdata[i], error);
+
+      if (snapshot == NULL)
+        return NULL;
+      g_ptr_array_add (list, snapshot);
+    }
+  return g_steal_pointer (&list);
+}
+
+PvSnapshot *
+pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **error)
+{
+  g_autoptr(PvSnapshotRow) row = NULL;
+  g_autoptr(GError) why = NULL;
+
+  if (!pv_domain_name_check (domain, error) || !pv_snapshot_name_check (name, error))
+    return NULL;
+  row = pv_index_snapshot (self->index, domain, name, &why);
+  if (row != NULL)
+    return parse_row (row, error);
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
+    pv_throw (error, PV_ERROR_NOT_FOUND, "there is no snapshot %s@%s: see 'pagevault list'", domain, name);
+  else
+    g_propagate_error (error, g_steal_pointer (&why));
+  return NULL;
+}
+
+PvSnapshot *
+pv_store_latest (PvStore *self, const char *domain, GError **error)
+{
+  g_autoptr(GPtrArray) rows = NULL;
+
+  if (!pv_domain_name_check (domain, error))
+    return NULL;
+  rows = pv_index_snapshots (self->index, domain, error);
+  if (rows == NULL || rows->len == 0)
+    return NULL;
+  return parse_row (rows->pdata[rows->len - 1], error);
+}
+
+/* After the row is gone nobody needs the file; should somebody be publishing just now, it is left to gc. */
+static void
+remove_snapshot_file (PvStore *self, const PvName *id)
+{
+  g_auto(PvFd) guard = pv_store_lock (self, LOCK_EX | LOCK_NB, NULL);
+  g_autoptr(GPtrArray) rows = guard >= 0 ? pv_index_snapshots (self->index, NULL, NULL) : NULL;
+  g_autofree char *path = pv_store_snapshot_path (self, id);
+  g_autoptr(GError) error = NULL;
+
+  if (rows == NULL)
+    return;
+  for (guint i = 0; i < rows->len; i++)
+    if (pv_name_equal (&((PvSnapshotRow *) rows->pdata[i])->id, id))
+      return;
+  if (!pv_unlink (path, &error))
+    g_debug ("%s", error->message);
+}
+
+gboolean
+pv_store_delete (PvStore *self, const char *domain, const char *name, GError **error)
+{
+  g_autoptr(PvSnapshotRow) row = NULL;
+  g_autoptr(GError) why = NULL;
+
+  if (!pv_domain_name_check (domain, error) || !pv_snapshot_name_check (name, error))
+    return FALSE;
+  row = pv_index_snapshot (self->index, domain, name, &why);
+  if (row == NULL || !pv_index_delete_snapshot (self->index, domain, name, &why))
+    {
+      if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
+        return pv_throw (error, PV_ERROR_NOT_FOUND, "there is no snapshot %s@%s: see 'pagevault list'", domain, name);
+      g_propagate_error (error, g_steal_pointer (&why));
+      return FALSE;
+    }
+  remove_snapshot_file (self, &row->id);
+  return TRUE;
+}
+
+gboolean
+pv_store_stat (PvStore *self, PvStoreStat *stat_out, GError **error)
+{
+  g_autoptr(GPtrArray) list = pv_store_list (self, NULL, error);
+  g_autoptr(GArray) packs = list != NULL ? pv_index_packs (self->index, error) : NULL;
+  PvIndexStats index;
+
+  if (packs == NULL || !pv_index_stats (self->index, &index, error))
+    return FALSE;
+  *stat_out = (PvStoreStat){ .n_snapshots = list->len, .n_packs = packs->len, .stored_bytes = index.size };
+  stat_out->n_chunks = index.n_objects;
+  for (guint i = 0; i < packs->len; i++)
+    stat_out->stored_bytes += g_array_index (packs, PvPackRow, i).size;
+  for (guint i = 0; i < list->len; i++)
+    {
+      PvSnapshot *snapshot = list->pdata[i];
+      g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
+
+      stat_out->stored_bytes += g_bytes_get_size (bytes);
+      for (guint j = 0; j < pv_snapshot_n_volumes (snapshot); j++)
+        stat_out->logical_bytes += pv_snapshot_volume (snapshot, j)->size;
+    }
+  return TRUE;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The life of a store transaction.
+ *
+ * Invariants (asserts and tests cite them; the argument is in docs/crash-safety.md):
+ *   I1  A snapshot is listed only when every file it refers to lies in its place and is synced, directory included.
+ *   I2  Before the index commit nothing of the transaction is visible: packs and snapshot object lie in its own directory, or are files
+ *       that no index row names.
+ *   I3  What the base snapshot refers to is not removed while the transaction lives: its object is pinned in the directory (PV_SCRATCH_BASE)
+ *       before it is seen to be listed. So chunks that equal the base's need no look-up.
+ *   I4  Every other object taken as known was found in a pack that was not condemned, and that pack is relied upon.
+ *   I5  Publishing (first rename) to index commit happens under STORE/lock shared; nobody removes unlisted files then.
+ *   I6  The first error is final: nothing is published after it.
+ *
+ *   state       what is there                                     leaves by
+ *   BEGUN       locked directory, index writer, pin               write(): packs in the directory
+ *   SEALED      all packs synced, objects pending in the index    commit: STORE/lock shared, journal
+ *   PUBLISHING  files in their places, not listed                 index commit (the commit point), or failure: files removed
+ *   COMMITTED   listed                                            free: directory removed
+ *   any other                                                     free: pending rows dropped, directory removed
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/txn-private.h"
+#include "util/error.h"
+#include "util/fault.h"
+#include "util/snapshot-name.h"
+
+enum
+{
+  BUFFER_DEFAULT = 64 << 20, /* bytes */
+};
+
+void
+pv_txn_fail (PvTxn *self, GError *error)
+{
+  g_mutex_lock (&self->lock);
+  if (self->error == NULL)
+    self->error = error;
+  else
+    g_error_free (error);
+  g_atomic_int_set (&self->failed, 1);
+  g_cond_broadcast (&self->progress);
+  g_mutex_unlock (&self->lock);
+}
+
+gboolean
+pv_txn_check (PvTxn *self, GError **error)
+{
+  if (G_LIKELY (!g_atomic_int_get (&self->failed)))
+    return TRUE;
+  g_propagate_error (error, g_error_copy (self->error)); /* set once, before failed */
+  return FALSE;
+}
+
+/* --- begin and free --------------------------------------------------------------------------------------------------- */
+
+/* I3: first the pin, then the look whether the base is listed still. */
+static gboolean
+pin_base (PvTxn *self, PvSnapshot *base, GError **error)
+{
+  g_autofree char *path = g_build_filename (pv_store_scratch_path (self->scratch), PV_SCRATCH_BASE, NULL);
+  g_autofree char *temporary = g_strconcat (path, ".new", NULL);
+  g_autoptr(GBytes) bytes = pv_snapshot_serialize (base);
+  g_autoptr(PvSnapshotRow) row = NULL;
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600, error);
+
+  if (fd < 0 || !pv_write_all (fd, data, size, temporary, error) || !pv_rename (temporary, path, error))
+    return FALSE;
+  row = pv_index_snapshot (self->store->index, pv_snapshot_domain (base), pv_snapshot_name (base), error);
+  if (row == NULL)
+    return FALSE;
+  if (!pv_name_equal (&row->id, pv_snapshot_id (base)))
+    return pv_throw (error, PV_ERROR_NOT_FOUND, "snapshot %s was replaced meanwhile", pv_snapshot_full_name (base));
+  self->base = pv_snapshot_ref (base);
+  return TRUE;
+}
+
+/* All of it under STORE/lock shared: gc, which takes it exclusively for a moment, sees a transaction with its pin or not at all. */
+static gboolean
+begin (PvTxn *self, const PvTxnOptions *options, GError **error)
+{
+  g_auto(PvFd) guard = pv_store_lock (self->store, LOCK_SH, error);
+  gsize buffer = options->buffer != 0 ? options->buffer : BUFFER_DEFAULT;
+
+  if (guard < 0)
+    return FALSE;
+  self->scratch = pv_store_scratch_new_named (self->store, "txn", error);
+  if (self->scratch == NULL)
+    return FALSE;
+  self->index = pv_index_writer_begin (self->store->index, pv_store_scratch_lock_path (self->scratch), error);
+  if (self->index == NULL || (options->base != NULL && !pin_base (self, options->base, error)))
+    return FALSE;
+  self->claims = pv_claim_set_new ();
+  self->nodes = pv_node_sink_new ();
+  self->sink = pv_pack_sink_new (pv_store_scratch_path (self->scratch), self->index, self->claims);
+  self->batches_max = (guint) MAX (buffer / (PV_BATCH_CHUNKS * PV_CHUNK_SIZE), 1);
+  return pv_ingest_start (self, options->n_threads, error);
+}
+
+PvTxn *
+pv_store_begin (PvStore *store, const PvTxnOptions *options, GError **error)
+{
+  static const PvTxnOptions defaults = { 0 };
+  g_autoptr(PvTxn) self = g_new0 (PvTxn, 1);
+
+  self->store = pv_store_ref (store);
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->progress);
+  self->volumes = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_volume_writer_free);
+  self->attachments = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  return begin (self, options != NULL ? options : &defaults, error) ? g_steal_pointer (&self) : NULL;
+}
+
+void
+pv_txn_free (PvTxn *self)
+{
+  if (self == NULL)
+    return;
+  if (!self->committed)
+    pv_txn_fail (self, g_error_new_literal (PV_ERROR, PV_ERROR_CANCELLED, "the transaction is given up"));
+  pv_ingest_stop (self);
+  g_ptr_array_unref (self->volumes);
+  pv_pack_sink_free (self->sink);
+  pv_node_sink_free (self->nodes);
+  pv_claim_set_free (self->claims);
+  pv_index_writer_free (self->index);
+  pv_store_scratch_free (self->scratch);
+  g_clear_pointer (&self->base, pv_snapshot_unref);
+  g_hash_table_unref (self->attachments);
+  g_clear_error (&self->error);
+  g_cond_clear (&self->progress);
+  g_mutex_clear (&self->lock);
+  pv_store_unref (self->store);
+  g_free (self);
+}
+
+/* --- content ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+is_taken (PvTxn *self, PvVolumeKind kind, const char *name)
+{
+  for (guint i = 0; i < self->volumes->len; i++)
+    {
+      PvVolumeWriter *volume = self->volumes->pdata[i];
+
+      if (volume->kind == kind && g_str_equal (volume->name, name))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Takes @volume unless there is one like it. */
+static gboolean
+add_volume (PvTxn *self, PvVolumeWriter *volume, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (is_taken (self, volume->kind, volume->name))
+    return pv_throw (error, PV_ERROR_EXISTS, "the %s volume '%s' is in the snapshot already",
+                     pv_volume_kind_to_string (volume->kind), volume->name);
+  g_ptr_array_add (self->volumes, volume);
+  return TRUE;
+}
+
+PvVolumeWriter *
+pv_txn_add_volume (PvTxn *self, PvVolumeKind kind, const char *name, guint64 size, GError **error)
+{
+  const PvVolume *base = self->base != NULL ? pv_snapshot_find_volume (self->base, kind, name) : NULL;
+  PvVolumeWriter *volume;
+  static const PvName zero;
+
+  if (!pv_txn_check (self, error))
+    return NULL;
+  if (size > PV_VOLUME_SIZE_MAX)
+    {
+      pv_throw (error, PV_ERROR_INVALID, "volume '%s' has %" G_GUINT64_FORMAT " bytes, more than 64 TiB", name, size);
+      return NULL;
+    }
+  volume = g_new0 (PvVolumeWriter, 1);
+  volume->txn = self;
+  volume->kind = kind;
+  volume->name = g_strdup (name);
+  volume->size = size;
+  pv_tree_init (&volume->tree, size, &zero);
+  if (base != NULL)
+    {
+      volume->has_base = TRUE;
+      volume->base_size = base->size;
+      pv_tree_init (&volume->base, base->size, &base->root);
+    }
+  volume->leaves = g_malloc0 (MAX (pv_tree_n_nodes (&volume->tree, 0), 1));
+  volume->map = pv_name_map_new (pv_store_scratch_path (self->scratch), volume->tree.n_chunks, error);
+  if (volume->map == NULL || !add_volume (self, volume, error))
+    {
+      pv_volume_writer_free (volume);
+      return NULL;
+    }
+  return volume;
+}
+
+gboolean
+pv_txn_add_blob (PvTxn *self, const char *name, GBytes *bytes, GError **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  PvVolumeWriter *volume = pv_txn_add_volume (self, PV_VOLUME_BLOB, name, size, error);
+
+  return volume != NULL && (size == 0 || pv_volume_writer_write (volume, 0, data, size, error))
+         && pv_volume_writer_finish (volume, error);
+}
+
+gboolean
+pv_txn_attach (PvTxn *self, const char *name, GBytes *bytes, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (g_bytes_get_size (bytes) > PV_ATTACHMENT_MAX)
+    return pv_throw (error, PV_ERROR_INVALID, "attachment '%s' is larger than 16 MiB", name);
+  if (g_hash_table_contains (self->attachments, name))
+    return pv_throw (error, PV_ERROR_EXISTS, "the attachment '%s' is in the snapshot already", name);
+  g_hash_table_insert (self->attachments, g_strdup (name), g_bytes_ref (bytes));
+  return TRUE;
+}
+
+void
+pv_txn_stats (PvTxn *self, PvTxnStats *stats)
+{
+  stats->scanned_bytes = __atomic_load_n (&self->scanned, __ATOMIC_RELAXED);
+  stats->zero_bytes = __atomic_load_n (&self->zero, __ATOMIC_RELAXED);
+  stats->known_bytes = __atomic_load_n (&self->known, __ATOMIC_RELAXED);
+  stats->new_bytes = __atomic_load_n (&self->fresh, __ATOMIC_RELAXED);
+  stats->stored_bytes = pv_pack_sink_size (self->sink);
+}
+
+/* --- commit ----------------------------------------------------------------------------------------------------------- */
+
+/* The snapshot, with the bytes that it adds to the store. */
+static PvSnapshot *
+make_snapshot (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
+{
+  g_autoptr(GArray) volumes = g_array_new (FALSE, FALSE, sizeof (PvVolume));
+  g_autoptr(PvSnapshot) draft = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+
+  for (guint i = 0; i < self->volumes->len; i++)
+    {
+      PvVolumeWriter *writer = self->volumes->pdata[i];
+      PvVolume volume = { writer->kind, writer->name, writer->size, writer->tree.root };
+
+      if (!writer->finished)
+        {
+          pv_throw (error, PV_ERROR_INVALID, "volume '%s' is not finished", writer->name);
+          return NULL;
+        }
+      g_array_append_val (volumes, volume);
+    }
+  draft = pv_snapshot_new (meta, (const PvVolume *) volumes->data, volumes->len, self->attachments, 0, error);
+  if (draft == NULL)
+    return NULL;
+  bytes = pv_snapshot_serialize (draft);
+  return pv_snapshot_parse (bytes, pv_pack_sink_size (self->sink) + g_bytes_get_size (bytes), error);
+}
+
+/* The snapshot object, synced, in the transaction's directory: (transfer full) its path. */
+static char *
+write_object (PvTxn *self, PvSnapshot *snapshot, GError **error)
+{
+  g_autofree char *path = g_build_filename (pv_store_scratch_path (self->scratch), "snapshot", NULL);
+  g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0600, error);
+
+  if (fd < 0 || !pv_write_all (fd, data, size, path, error) || !pv_fsync (fd, path, error))
+    return NULL;
+  return g_steal_pointer (&path);
+}
+
+/* Renames the packs into place and syncs their directories. */
+static gboolean
+publish_packs (PvTxn *self, GError **error)
+{
+  GArray *packs = pv_pack_sink_packs (self->sink);
+  gboolean touched[256] = { FALSE };
+  gboolean made = FALSE;
+
+  for (guint i = 0; i < packs->len; i++)
+    {
+      const PvSealedPack *pack = &g_array_index (packs, PvSealedPack, i);
+      g_autofree char *path = pv_store_pack_path (self->store, &pack->name);
+      g_autofree char *directory = g_path_get_dirname (path);
+
+      if (!pv_fault ("store.mkdir", error))
+        return FALSE;
+      if (mkdir (directory, 0700) == 0)
+        made = TRUE;
+      else if (errno != EEXIST)
+        return pv_throw_errno (error, errno, "cannot create directory '%s'", directory);
+      if (!pv_rename (pack->path, path, error))
+        return FALSE;
+      touched[pack->name.bytes[0]] = TRUE;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (touched); i++)
+    {
+      g_autofree char *directory = g_strdup_printf ("%s/%02x", self->store->packs, i);
+
+      if (touched[i] && !pv_fsync_dir (directory, error))
+        return FALSE;
+    }
+  return !made || pv_fsync_dir (self->store->packs, error);
+}
+
+static gboolean
+list_snapshot (PvTxn *self, PvSnapshot *snapshot, GError **error)
+{
+  g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
+  PvSnapshotRow row = { .id = *pv_snapshot_id (snapshot),
+                        .domain = (char *) pv_snapshot_domain (snapshot),
+                        .name = (char *) pv_snapshot_name (snapshot),
+                        .time = pv_snapshot_time (snapshot),
+                        .stored_size = pv_snapshot_stored_size (snapshot),
+                        .object = bytes };
+
+  return pv_fault ("store.commit", error) && pv_index_writer_commit (self->index, &row, error);
+}
+
+/* PUBLISHING to COMMITTED (I5). */
+static gboolean
+publish (PvTxn *self, PvSnapshot *snapshot, const char *object, GError **error)
+{
+  g_autofree char *path = pv_store_snapshot_path (self->store, pv_snapshot_id (snapshot));
+  g_auto(PvFd) guard = pv_store_lock (self->store, LOCK_SH, error);
+
+  return guard >= 0 && publish_packs (self, error) && pv_publish (object, path, error)
+         && list_snapshot (self, snapshot, error);
+}
+
+/* After a failure while PUBLISHING: takes back what lies in the store and is not listed. What cannot be taken back now is in the
+ * journal of the directory, which then stays for the next open. */
+static void
+take_back (PvTxn *self, GArray *packs, GArray *snapshots)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_clear_pointer (&self->index, pv_index_writer_free);
+  if (pv_store_remove_unlisted (self->store, packs, snapshots, &error))
+    return;
+  g_debug ("left to the next open: %s", error->message);
+  pv_store_scratch_abandon (g_steal_pointer (&self->scratch));
+}
+
+static gboolean
+publish_or_take_back (PvTxn *self, PvSnapshot *snapshot, const char *object, GError **error)
+{
+  GArray *sealed = pv_pack_sink_packs (self->sink);
+  g_autoptr(GArray) packs = g_array_new (FALSE, FALSE, sizeof (PvName));
+  g_autoptr(GArray) snapshots = g_array_new (FALSE, FALSE, sizeof (PvName));
+
+  for (guint i = 0; i < sealed->len; i++)
+    g_array_append_val (packs, g_array_index (sealed, PvSealedPack, i).name);
+  g_array_append_val (snapshots, *pv_snapshot_id (snapshot));
+  if (!pv_store_scratch_journal (self->scratch, packs, snapshots, error))
+    return FALSE;
+  if (publish (self, snapshot, object, error))
+    return TRUE;
+  take_back (self, packs, snapshots);
+  return FALSE;
+}
+
+static gboolean
+check_not_listed (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
+{
+  g_autoptr(PvSnapshotRow) row = NULL;
+  g_autoptr(GError) why = NULL;
+
+  if (!pv_domain_name_check (meta->domain, error) || !pv_snapshot_name_check (meta->name, error))
+    return FALSE;
+  row = pv_index_snapshot (self->store->index, meta->domain, meta->name, &why);
+  if (row != NULL)
+    return pv_throw (error, PV_ERROR_EXISTS, "there is a snapshot %s@%s already", meta->domain, meta->name);
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
+}
+
+/* BEGUN to SEALED. */
+static gboolean
+seal (PvTxn *self, GError **error)
+{
+  return pv_ingest_flush (self, error) && pv_node_sink_flush (self, error) && pv_pack_sink_finish (self->sink, error);
+}
+
+PvSnapshot *
+pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
+{
+  g_autoptr(PvSnapshot) snapshot = NULL;
+  g_autofree char *object = NULL;
+  GError *why = NULL;
+
+  g_return_val_if_fail (!self->committed, NULL);
+  if (!pv_txn_check (self, error) /* I6 */ || !check_not_listed (self, meta, error))
+    return NULL;
+  if (seal (self, &why))
+    snapshot = make_snapshot (self, meta, &why);
+  if (snapshot != NULL)
+    object = write_object (self, snapshot, &why);
+  if (object != NULL && publish_or_take_back (self, snapshot, object, &why))
+    {
+      self->committed = TRUE;
+      return g_steal_pointer (&snapshot);
+    }
+  g_propagate_error (error, g_error_copy (why));
+  pv_txn_fail (self, why);
+  return NULL;
+}
