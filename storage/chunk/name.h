@@ -4,10 +4,10 @@
  *   chunk   SHA-256 (the 4096 bytes)
  *   node    SHA-256 ("pagevault-node" NUL level, then the entries); level 0 is a leaf
  *
- * The prefix of a node is 16 bytes long and an entry 32, so no node has the length of a chunk: a guest, which chooses its
- * own bytes, cannot make a page that is taken for a node. When the store is encrypted, SHA-256 becomes HMAC-SHA-256 with
- * the store's naming key. All-zero bytes name the all-zero chunk, and a node below which all chunks are zero: neither is
- * ever stored.
+ * The prefix of a node is 16 bytes long and an entry 32, so no node has the length of a chunk: a guest, which chooses
+ * its own bytes, cannot make a page that is taken for a node. When the store is encrypted, SHA-256 becomes HMAC-SHA-256
+ * with the store's naming key. All-zero bytes name the all-zero chunk, and a node below which all chunks are zero:
+ * neither is ever stored.
  *
  * A PvNamer belongs to one thread; making one is cheap.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvNode: the items of the tree that makes a volume out of chunks, and how they are stored.
  *
- * A leaf (level 0) lists the names of up to PV_NODE_FANOUT chunks, a node of level k names of nodes of level k - 1. A zero
- * name is a hole. A node is stored FULL, or as a DELTA against another node that is stored FULL; its name is that of its
- * expanded entries either way (pv_namer_node). Format: docs/format-store.md, "Node".
+ * A leaf (level 0) lists the names of up to PV_NODE_FANOUT chunks, a node of level k names of nodes of level k - 1. A
+ * zero name is a hole. A node is stored FULL, or as a DELTA against another node that is stored FULL; its name is that
+ * of its expanded entries either way (pv_namer_node). Format: docs/format-store.md, "Node".
  *
  * Reading a stored node:
  *
@@ -40,7 +40,7 @@ void pv_node_encode_full (const PvNode *node, GByteArray *out);
 /* Appends @node to @out as a DELTA against @base, called @base_name, which must be stored FULL. FALSE and nothing
  * appended when that is not worth it: level or number of entries differ, nothing differs (it is the base), or too much.
  *
- * @n_recent: in how many slots @node differs from its predecessor, the node that was at its place in the snapshot before
+ * @n_recent: in how many slots @node differs from its predecessor, the node at its place in the snapshot before
  * (0 = not known). Deltas are against a FULL node that may be many snapshots old, so they grow; a new FULL node pays as
  * soon as the deltas since cost more than a FULL node would have: for changes at a steady rate, when the square of the
  * slots changed since the base exceeds 2 * n_entries * n_recent. */
@@ -59,8 +59,8 @@ typedef struct
  * PV_ERROR_CORRUPT, or UNSUPPORTED for an unknown form. */
 gboolean pv_node_peek (const guint8 *data, gsize size, PvNodeHead *head, GError **error);
 
-/* Expands a stored node, exactly @size bytes at @data. @base: (nullable): the expanded base of a DELTA; with NULL a DELTA
- * is PV_ERROR_CORRUPT. A FULL node ignores @base. The name is not checked here. */
+/* Expands a stored node, exactly @size bytes at @data. @base: (nullable): the expanded base of a DELTA; with NULL a
+ * DELTA is PV_ERROR_CORRUPT. A FULL node ignores @base. The name is not checked here. */
 gboolean pv_node_decode (const guint8 *data, gsize size, const PvNode *base, PvNode *node, GError **error);
 
 /* TRUE when the two have the same level and entries. */

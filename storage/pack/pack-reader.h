@@ -41,8 +41,8 @@ typedef void (*PvPackDamageFunc) (const PvName *object, guint32 frame, const cha
 /* Fills @node with the FULL node @name, wherever it is stored; FALSE when it cannot be had. */
 typedef gboolean (*PvPackBaseFunc) (const PvName *name, PvNode *node, gpointer data);
 
-/* Reads every byte of the pack, from disk if the kernel can be brought to it, and checks header, footer, table and frame
- * checksums, and with @namer: (nullable) also decodes every frame and checks the name of every object. The name of a
+/* Reads every byte of the pack, from disk if the kernel can be brought to it, and checks header, footer, table and
+ * frame checksums, and with @namer: (nullable) also decodes every frame and checks the name of every object. The name of a
  * DELTA node needs its base: @base: (nullable) gives it; without it the shape of a DELTA is checked, not its name.
  * Calls @damaged for each object that cannot be had back. FALSE with an error only when the pack as a whole is not
  * readable. Nothing of it needs a lock; the callbacks run in this thread. */

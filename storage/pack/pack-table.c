@@ -6,34 +6,11 @@
 #include <string.h>
 
 #include "chunk/node.h"
+#include "pack/pack-layout.h"
 #include "util/cursor.h"
 #include "util/error.h"
 
-/* docs/format-store.md, "Pack". */
-#define VERSION 1
-#define HEADER_MAGIC "PVpack\r\n"
-#define FOOTER_MAGIC "PVtable\n"
-#define MAGIC_SIZE 8
-G_STATIC_ASSERT (sizeof HEADER_MAGIC - 1 == MAGIC_SIZE && sizeof FOOTER_MAGIC - 1 == MAGIC_SIZE);
-
-enum
-{
-  FOOTER_VERSION = 8,
-  FOOTER_FLAGS = 10,
-  FOOTER_N_FRAMES = 12,
-  FOOTER_TABLE_OFFSET = 16,
-  FOOTER_TABLE_SIZE = 24,
-  FOOTER_N_OBJECTS = 32,
-  FOOTER_RESERVED = 36,
-  FOOTER_NAME = 40,
-  FOOTER_CHECKSUM = 72,
-  FOOTER_END = 80,
-};
-G_STATIC_ASSERT (FOOTER_VERSION == MAGIC_SIZE && FOOTER_NAME + PV_NAME_SIZE == FOOTER_CHECKSUM);
-G_STATIC_ASSERT (FOOTER_END == PV_PACK_FOOTER_SIZE);
-G_STATIC_ASSERT (PV_PACK_FRAMES_MAX * (guint64) PV_FRAME_NODES <= G_MAXUINT32);
-
-const guint8 pv_pack_header[PV_PACK_HEADER_SIZE] = { 'P', 'V', 'p', 'a', 'c', 'k', '\r', '\n', VERSION };
+const guint8 pv_pack_header[PV_PACK_HEADER_SIZE] = PV_PACK_HEADER_BYTES;
 
 typedef struct
 {
@@ -62,7 +39,7 @@ struct _PvPackTable
 gboolean
 pv_pack_header_check (const guint8 *data, gsize size, GError **error)
 {
-  if (size < PV_PACK_HEADER_SIZE || memcmp (data, pv_pack_header, MAGIC_SIZE) != 0)
+  if (size < PV_PACK_HEADER_SIZE || memcmp (data, pv_pack_header, PV_PACK_MAGIC_SIZE) != 0)
     return pv_corrupt (error, "not a pack");
   if (memcmp (data, pv_pack_header, PV_PACK_HEADER_SIZE) != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "pack header of an unknown version");
@@ -88,7 +65,7 @@ gboolean
 pv_pack_footer_parse (const guint8 *data, guint64 pack_size, PvPackFooter *footer, GError **error)
 {
   PvCursor cursor = PV_CURSOR_INIT (data, PV_PACK_FOOTER_SIZE);
-  const guint8 *magic = pv_cursor_bytes (&cursor, MAGIC_SIZE);
+  const guint8 *magic = pv_cursor_bytes (&cursor, PV_PACK_MAGIC_SIZE);
   guint16 version = pv_cursor_le16 (&cursor), flags = pv_cursor_le16 (&cursor);
   guint32 reserved;
 
@@ -98,11 +75,11 @@ pv_pack_footer_parse (const guint8 *data, guint64 pack_size, PvPackFooter *foote
   footer->n_objects = pv_cursor_le32 (&cursor);
   reserved = pv_cursor_le32 (&cursor);
   pv_cursor_copy (&cursor, footer->name.bytes, PV_NAME_SIZE);
-  if (memcmp (magic, FOOTER_MAGIC, MAGIC_SIZE) != 0)
+  if (memcmp (magic, PV_PACK_FOOTER_MAGIC, PV_PACK_MAGIC_SIZE) != 0)
     return pv_corrupt (error, "the pack has no footer: its end is missing or damaged");
-  if (pv_cursor_le64 (&cursor) != pv_checksum (data, FOOTER_CHECKSUM))
+  if (pv_cursor_le64 (&cursor) != pv_checksum (data, PV_PACK_FOOTER_CHECKSUM))
     return pv_corrupt (error, "pack footer checksum mismatch");
-  if (version != VERSION || flags != 0 || reserved != 0)
+  if (version != PV_PACK_VERSION || flags != 0 || reserved != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "pack of version %u with flags %x, made by a newer pagevault",
                      version, flags);
   return check_footer (footer, pack_size, error);
@@ -158,7 +135,8 @@ parse_entries (PvPackTable *self, PvCursor *cursor, const PvPackFooter *footer, 
         *n_sizes += entry->n_slots;
     }
   if (offset != footer->table_offset)
-    return pv_corrupt (error, "pack table: the frames end at %" G_GUINT64_FORMAT ", the table begins at %" G_GUINT64_FORMAT,
+    return pv_corrupt (error, "pack table: the frames end at %" G_GUINT64_FORMAT ", the table begins at %"
+                              G_GUINT64_FORMAT,
                        offset, footer->table_offset);
   if (n_objects != footer->n_objects)
     return pv_corrupt (error, "pack table: %" G_GUINT64_FORMAT " slots for %u objects", n_objects, footer->n_objects);
@@ -310,132 +288,4 @@ pv_pack_frame_slot (const PvPackFrame *frame, guint32 slot, guint32 *size)
   for (guint32 i = 0; i < slot; i++)
     offset += frame->sizes[i];
   return offset;
-}
-
-struct _PvPackTableBuilder
-{
-  GByteArray *entries; /* (owned): as on disk */
-  GByteArray *names;   /* (owned) */
-  GByteArray *sizes;   /* (owned) */
-  guint64 offset;      /* bytes of header and frames */
-};
-
-PvPackTableBuilder *
-pv_pack_table_builder_new (void)
-{
-  PvPackTableBuilder *self = g_new0 (PvPackTableBuilder, 1);
-
-  self->entries = g_byte_array_new ();
-  self->names = g_byte_array_new ();
-  self->sizes = g_byte_array_new ();
-  self->offset = PV_PACK_HEADER_SIZE;
-  return self;
-}
-
-void
-pv_pack_table_builder_free (PvPackTableBuilder *self)
-{
-  if (self == NULL)
-    return;
-  g_byte_array_unref (self->entries);
-  g_byte_array_unref (self->names);
-  g_byte_array_unref (self->sizes);
-  g_free (self);
-}
-
-static gboolean
-sizes_match (const PvFrameInfo *info, const guint32 *sizes)
-{
-  gsize sum = 0;
-
-  if (sizes == NULL)
-    return FALSE;
-  for (guint i = 0; i < info->n_slots; i++)
-    {
-      if (sizes[i] < PV_NODE_STORED_MIN || sizes[i] > PV_NODE_STORED_MAX)
-        return FALSE;
-      sum += sizes[i];
-    }
-  return sum == info->plain_size;
-}
-
-gboolean
-pv_pack_table_builder_add (PvPackTableBuilder *self, const PvFrameInfo *info, const PvName *names,
-                           const guint32 *sizes, GError **error)
-{
-  guint64 growth = info->stored_size + PV_PACK_ENTRY_SIZE + info->n_slots * (PV_NAME_SIZE + sizeof (guint32));
-  guint64 tail_size = pv_pack_table_builder_tail_size (self);
-
-  g_return_val_if_fail (info->kind == PV_FRAME_KIND_CHUNKS || sizes_match (info, sizes), FALSE);
-
-  if (pv_pack_table_builder_n_frames (self) >= PV_PACK_FRAMES_MAX || tail_size + growth > PV_PACK_TABLE_MAX
-      || self->offset + tail_size + growth > PV_PACK_SIZE_MAX)
-    return pv_throw (error, PV_ERROR_FAILED, "the pack is full");
-
-  for (guint i = 0; i < info->n_slots; i++)
-    g_return_val_if_fail (!pv_name_is_zero (&names[i]), FALSE);
-  pv_append_le32 (self->entries, (guint32) self->offset);
-  pv_append_le32 (self->entries, (guint32) info->stored_size);
-  pv_append_le64 (self->entries, info->checksum);
-  pv_append_u8 (self->entries, (guint8) info->kind);
-  pv_append_u8 (self->entries, 0);
-  pv_append_le16 (self->entries, (guint16) info->n_slots);
-  pv_append_le32 (self->entries, 0);
-  g_byte_array_append (self->names, names[0].bytes, info->n_slots * PV_NAME_SIZE);
-  if (info->kind == PV_FRAME_KIND_NODES)
-    for (guint i = 0; i < info->n_slots; i++)
-      pv_append_le32 (self->sizes, sizes[i]);
-  self->offset += info->stored_size;
-  return TRUE;
-}
-
-guint32
-pv_pack_table_builder_n_frames (const PvPackTableBuilder *self)
-{
-  return self->entries->len / PV_PACK_ENTRY_SIZE;
-}
-
-guint32
-pv_pack_table_builder_n_objects (const PvPackTableBuilder *self)
-{
-  return self->names->len / PV_NAME_SIZE;
-}
-
-guint64
-pv_pack_table_builder_offset (const PvPackTableBuilder *self)
-{
-  return self->offset;
-}
-
-guint64
-pv_pack_table_builder_tail_size (const PvPackTableBuilder *self)
-{
-  return (guint64) self->entries->len + self->names->len + self->sizes->len + PV_PACK_FOOTER_SIZE;
-}
-
-void
-pv_pack_table_builder_finish (PvPackTableBuilder *self, GByteArray *out, PvName *pack_name)
-{
-  guint table_start = out->len, table_size, footer_start;
-
-  g_return_if_fail (self->entries->len > 0);
-
-  g_byte_array_append (out, self->entries->data, self->entries->len);
-  g_byte_array_append (out, self->names->data, self->names->len);
-  if (self->sizes->len > 0)
-    g_byte_array_append (out, self->sizes->data, self->sizes->len);
-  table_size = out->len - table_start;
-  pv_digest (out->data + table_start, table_size, pack_name);
-
-  footer_start = out->len;
-  g_byte_array_append (out, (const guint8 *) FOOTER_MAGIC, MAGIC_SIZE);
-  pv_append_le16 (out, VERSION);
-  pv_append_le16 (out, 0);
-  pv_append_le32 (out, pv_pack_table_builder_n_frames (self));
-  pv_append_le64 (out, self->offset);
-  pv_append_le64 (out, table_size);
-  pv_append_le32 (out, pv_pack_table_builder_n_objects (self));
-  pv_append_le32 (out, 0);
-  g_byte_array_append (out, pack_name->bytes, PV_NAME_SIZE);
-  pv_append_le64 (out, pv_checksum (out->data + footer_start, FOOTER_CHECKSUM));
 }

@@ -6,7 +6,7 @@
  *
  *   pv_pack_footer_parse (last PV_PACK_FOOTER_SIZE bytes) -> offset and size of the table -> pv_pack_table_parse ()
  *
- * A parsed table is immutable: any thread. PvPackTableBuilder is the writing side, for one thread.
+ * A parsed table is immutable: any thread. PvPackTableBuilder is the writing side.
  */
 #pragma once
 
@@ -70,24 +70,5 @@ gboolean pv_pack_table_frame (const PvPackTable *self, guint32 frame, PvPackFram
 gboolean pv_pack_frame_check (const PvPackFrame *frame, const PvFrameInfo *info, GError **error);
 /* Bytes into the decoded frame at which @slot (< n_slots) begins; @size: (out) (optional): its bytes. */
 guint32 pv_pack_frame_slot (const PvPackFrame *frame, guint32 slot, guint32 *size);
-
-typedef struct _PvPackTableBuilder PvPackTableBuilder;
-
-PvPackTableBuilder *pv_pack_table_builder_new (void);
-void pv_pack_table_builder_free (PvPackTableBuilder *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackTableBuilder, pv_pack_table_builder_free)
-
-/* Adds the frame @info behind those added before. @names: one for each slot. @sizes: of a NODES frame, bytes of each slot,
- * together info->plain_size; ignored for CHUNKS. PV_ERROR_FAILED when the pack would become too large. */
-gboolean pv_pack_table_builder_add (PvPackTableBuilder *self, const PvFrameInfo *info, const PvName *names,
-                                    const guint32 *sizes, GError **error);
-guint32 pv_pack_table_builder_n_frames (const PvPackTableBuilder *self);
-guint32 pv_pack_table_builder_n_objects (const PvPackTableBuilder *self);
-/* Bytes of header and frames added: where the table will begin. */
-guint64 pv_pack_table_builder_offset (const PvPackTableBuilder *self);
-/* Bytes of table and footer as they would be now. */
-guint64 pv_pack_table_builder_tail_size (const PvPackTableBuilder *self);
-/* Appends table and footer to @out. At least one frame must have been added. */
-void pv_pack_table_builder_finish (PvPackTableBuilder *self, GByteArray *out, PvName *pack_name);
 
 G_END_DECLS

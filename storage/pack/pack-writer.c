@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "pack/pack-table-builder.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/file.h"

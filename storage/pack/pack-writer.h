@@ -2,9 +2,9 @@
 /* PvPackWriter: makes one pack file.
  *
  * new (a file in the transaction's own directory) -> append (many frames) -> seal (chunk table and footer behind the
- * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called by
- * the SHA-256 of its table, which names every object and every frame checksum in it; the same frames always give the same
- * name. Frames are gathered and written a mebibyte at a time, and the kernel is told early to put them on disk, so that
+ * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called
+ * by the SHA-256 of its table, which names every object and every frame checksum in it; the same frames always give the
+ * same name. Frames are gathered and written a mebibyte at a time, and the kernel is told early to put them on disk, so that
  * the fsync at the end is short. Not shareable between threads: the store serializes appends.
  */
 #pragma once
@@ -35,7 +35,8 @@ guint64 pv_pack_writer_size (const PvPackWriter *self);
 guint64 pv_pack_writer_n_objects (const PvPackWriter *self);
 
 /* Writes table and footer and syncs the file; at least one frame must have been appended. Afterwards only
- * pv_pack_writer_free() may be called, which then keeps the file. @size: (out): bytes of the file. Fault point: pack.seal. */
+ * pv_pack_writer_free() may be called, which then keeps the file. @size: (out): bytes of the file. Fault point:
+ * pack.seal. */
 gboolean pv_pack_writer_seal (PvPackWriter *self, PvName *pack_name, guint64 *size, GError **error);
 
 G_END_DECLS

@@ -14,7 +14,7 @@ make_plain (guint n_slots, gboolean noise)
 
   g_byte_array_set_size (plain, n_slots * PV_CHUNK_SIZE);
   for (guint i = 0; i < plain->len; i++)
-    plain->data[i] = (guint8) (noise && i % PV_CHUNK_SIZE < 2048 ? (int) (g_rand_int (random) & 0xff) : "pagevault"[i % 9]);
+    plain->data[i] = noise && i % PV_CHUNK_SIZE < 2048 ? (guint8) g_rand_int (random) : (guint8) "pagevault"[i % 9];
   return g_steal_pointer (&plain);
 }
 
@@ -103,6 +103,41 @@ test_nodes_and_append (void)
   g_assert_cmpint (info.kind, ==, PV_FRAME_KIND_NODES);
   g_assert_cmpuint (info.n_slots, ==, 3);
   g_assert_cmpmem (plain, info.plain_size, text, sizeof text);
+}
+
+/* The layout is a promise. A frame of two chunks, "page" repeated and "pag" repeated, as version 1 wrote it: */
+static void
+test_golden_read (void)
+{
+  static const guint8 frame[] = {
+    0x50, 0x56, 0x66, 0x72, 0x61, 0x6d, 0x65, 0x0a, 0xc0, 0x28, 0xdb, 0xea, 0xba, 0x34, 0x4a,
+    0xe2, 0x01, 0x01, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x20, 0x00, 0x00, 0x1c, 0x00,
+    0x00, 0x00, 0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0x1f, 0x95, 0x00, 0x00, 0x38, 0x70, 0x61,
+    0x67, 0x65, 0x61, 0x67, 0x70, 0x02, 0x00, 0xfa, 0xd7, 0xf9, 0x23, 0xff, 0xfb, 0x8e, 0x08,
+  };
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autoptr(GError) error = NULL;
+  guint8 plain[2 * PV_CHUNK_SIZE];
+  PvFrameInfo info;
+
+  g_assert_true (pv_frame_decode (codec, frame, sizeof frame, &info, plain, sizeof plain, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < sizeof plain; i++)
+    g_assert_cmpuint (plain[i], ==, (guint8) "page"[i % (i < PV_CHUNK_SIZE ? 4 : 3)]);
+}
+
+/* What cannot be compressed looks the same whatever zstd is installed. */
+static void
+test_golden_write (void)
+{
+  static const char expected[] = "PVframe\n"
+                                 "\026\241\022\122\230\146\134\164"
+                                 "\002\0\0\0\002\0\0\0\011\0\0\0\011\0\0\0"
+                                 "pagevault";
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autoptr(GByteArray) frame = encode (codec, PV_FRAME_KIND_NODES, 2, (const guint8 *) "pagevault", 9);
+
+  g_assert_cmpmem (frame->data, frame->len, expected, sizeof expected - 1);
 }
 
 static void
@@ -233,6 +268,8 @@ main (int argc, char **argv)
   g_test_add_func ("/frame/round-trip", test_round_trip);
   g_test_add_func ("/frame/incompressible", test_incompressible);
   g_test_add_func ("/frame/nodes-and-append", test_nodes_and_append);
+  g_test_add_func ("/frame/golden-read", test_golden_read);
+  g_test_add_func ("/frame/golden-write", test_golden_write);
   g_test_add_func ("/frame/every-flipped-bit", test_every_flipped_bit);
   g_test_add_func ("/frame/every-length", test_every_length);
   g_test_add_func ("/frame/hostile-headers", test_hostile_headers);

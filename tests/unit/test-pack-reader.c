@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chunk/node.h"
+#include "pack/pack-table-builder.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -279,6 +280,29 @@ test_every_length (void)
   g_assert_null (open_bytes (sample->bytes->data, sample->bytes->len, NULL, NULL));
 }
 
+/* Frames are self-delimiting: without table and footer they can still be walked from the start. */
+static void
+test_lost_tail (void)
+{
+  g_autoptr(PvNamer) namer = pv_namer_new (NULL);
+  g_autoptr(Sample) sample = sample_new (namer);
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autofree guint8 *plain = g_malloc (PV_FRAME_PLAIN_MAX);
+  gsize at = PV_PACK_HEADER_SIZE;
+  guint n_frames = 0;
+  PvFrameInfo info;
+
+  while (pv_frame_info (sample->bytes->data + at, sample->bytes->len - at, &info, NULL))
+    {
+      g_assert_true (pv_frame_decode (codec, sample->bytes->data + at, info.stored_size, &info, plain,
+                                      PV_FRAME_PLAIN_MAX, NULL));
+      if (n_frames++ == 0)
+        g_assert_cmpmem (plain, info.plain_size, sample->chunks, sizeof sample->chunks);
+      at += info.stored_size;
+    }
+  g_assert_cmpuint (n_frames, ==, 2);
+}
+
 /* Changes @n_bytes of the table at @offset (from its end when negative) and makes digest and footer right again. */
 static void
 assert_table_refused (gssize offset, guint n_bytes, guint64 value, int code)
@@ -450,6 +474,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pack-reader/files", test_files);
   g_test_add_func ("/pack-reader/every-flipped-bit", test_every_flipped_bit);
   g_test_add_func ("/pack-reader/every-length", test_every_length);
+  g_test_add_func ("/pack-reader/lost-tail", test_lost_tail);
   g_test_add_func ("/pack-reader/hostile-tables", test_hostile_tables);
   g_test_add_func ("/pack-reader/hostile-footers", test_hostile_footers);
   g_test_add_func ("/pack-reader/wrong-content", test_wrong_content);
