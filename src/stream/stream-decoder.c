@@ -226,6 +226,8 @@ step_command (PvStreamDecoder *self, PvCursor *cursor, GError **error)
   switch (command)
     {
     case PV_COMMAND_POSTCOPY_ADVISE:
+      if (self->carriage.mapped_ram)
+        return pv_corrupt (error, "mapped-ram and post-copy exclude each other");
       self->advised = TRUE;
       break;
     case PV_COMMAND_OPEN_RETURN_PATH:
@@ -284,6 +286,8 @@ step_subsection (PvStreamDecoder *self, PvCursor *cursor, GError **error)
 {
   if (!pv_stream_configuration_read_subsection (self->head, &self->carriage, cursor, error))
     return STEP_FAILED;
+  if (self->carriage.mapped_ram && self->advised)
+    return pv_corrupt (error, "mapped-ram and post-copy exclude each other");
   if (self->carriage.mapped_ram && !self->mapped_accepted)
     return pv_throw (error, PV_ERROR_UNSUPPORTED,
                      "memory is at fixed places of the file (mapped-ram): it can only be read from a seekable file");
@@ -665,9 +669,16 @@ take_carried (PvStreamDecoder *self, const guint8 *bytes, gsize n, gsize *taken,
       *taken = extra;
       return TRUE;
     }
-  g_assert (from_carry >= carried);
-  *taken = from_carry - carried;
-  g_byte_array_set_size (self->carry, 0);
+  if (from_carry >= carried)
+    {
+      *taken = from_carry - carried;
+      g_byte_array_set_size (self->carry, 0);
+      return TRUE;
+    }
+  /* A look ahead (skip_page_size) had asked for more than the piece turned out to be. */
+  g_byte_array_set_size (self->carry, carried);
+  g_byte_array_remove_range (self->carry, 0, from_carry);
+  *taken = 0;
   return TRUE;
 }
 

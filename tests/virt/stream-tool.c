@@ -4,6 +4,7 @@
  *   stream-tool info FILE         prints what the stream consists of
  *   stream-tool recode IN OUT     decodes IN (any kind), writes the same guest as a plain stream
  *   stream-tool compare A B       fails unless both have the same memory and devices
+ *   stream-tool peek FILE BLOCK OFFSET   prints the 32-bit word there, as 0x%08x
  */
 #include "config.h"
 
@@ -163,6 +164,19 @@ compare (const Guest *a, const Guest *b, GError **error)
 }
 
 static gboolean
+peek (const Guest *guest, const char *name, guint64 offset, GError **error)
+{
+  int block = pv_stream_head_find_block (guest->head, name);
+  guint32 word;
+
+  if (block < 0 || offset > ((PvRamBlock *) guest->head->blocks->pdata[block])->size - sizeof word)
+    return pv_throw (error, PV_ERROR_NOT_FOUND, "no such memory");
+  memcpy (&word, (const guint8 *) guest->memory->pdata[block] + offset, sizeof word);
+  printf ("0x%08x\n", GUINT32_FROM_LE (word));
+  return TRUE;
+}
+
+static gboolean
 run (int argc, char **argv, GError **error)
 {
   Guest a = { 0 }, b = { 0 };
@@ -178,6 +192,8 @@ run (int argc, char **argv, GError **error)
     return save (&a, argv[3], error);
   if (g_str_equal (argv[1], "compare") && argc == 4)
     return load (argv[3], &b, error) && compare (&a, &b, error);
+  if (g_str_equal (argv[1], "peek") && argc == 5)
+    return peek (&a, argv[3], g_ascii_strtoull (argv[4], NULL, 0), error);
   return FALSE;
 }
 
@@ -189,6 +205,6 @@ main (int argc, char **argv)
   if (run (argc, argv, &error))
     return 0;
   fprintf (stderr, "stream-tool: %s\n",
-           error != NULL ? error->message : "usage: stream-tool info FILE | recode IN OUT | compare A B");
+           error != NULL ? error->message : "usage: see the head of stream-tool.c");
   return 1;
 }
