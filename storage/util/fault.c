@@ -63,6 +63,21 @@ parse_fault (const char *spec, Fault *fault)
 }
 
 static void
+clear_fault (gpointer data)
+{
+  g_pattern_spec_free (((Fault *) data)->pattern);
+}
+
+static GArray *
+faults_new (void)
+{
+  GArray *array = g_array_new (FALSE, FALSE, sizeof (Fault));
+
+  g_array_set_clear_func (array, clear_fault);
+  return array;
+}
+
+static void
 read_environment (void)
 {
   const char *value = g_getenv ("PAGEVAULT_FAULT");
@@ -72,7 +87,7 @@ read_environment (void)
 
       g_mutex_lock (&lock);
       if (faults == NULL)
-        faults = g_array_new (FALSE, FALSE, sizeof (Fault));
+        faults = faults_new ();
       for (guint i = 0; specs[i] != NULL; i++)
         {
           Fault fault;
@@ -140,12 +155,6 @@ pv_fault (const char *point, GError **error)
   return !acts || act (&acting, point, error);
 }
 
-static void
-clear_fault (gpointer data)
-{
-  g_pattern_spec_free (((Fault *) data)->pattern);
-}
-
 void
 pv_fault_disarm (void)
 {
@@ -164,8 +173,7 @@ pv_fault_arm_nth (const char *pattern, guint nth)
   pv_fault_disarm ();
   g_mutex_lock (&lock);
   fault.pattern = g_pattern_spec_new (pattern);
-  faults = g_array_new (FALSE, FALSE, sizeof (Fault));
-  g_array_set_clear_func (faults, clear_fault);
+  faults = faults_new ();
   g_array_append_val (faults, fault);
   fired = FALSE;
   g_atomic_int_set (&armed, 1);
