@@ -2,24 +2,8 @@
 /* A guest's disks: freezing them into overlays, and what their layers are. guest-commit.c merges the overlays back. */
 #include "config.h"
 
-#include <sys/stat.h>
-
 #include "virt/guest-private.h"
 #include "xml/domain-xml.h"
-
-gboolean
-pv_same_file (const char *a, const char *b)
-{
-  struct stat st_a, st_b;
-
-  if (g_strcmp0 (a, b) == 0)
-    return TRUE;
-  if (a == NULL || b == NULL || stat (a, &st_a) < 0 || stat (b, &st_b) < 0)
-    return FALSE;
-  if (S_ISBLK (st_a.st_mode) && S_ISBLK (st_b.st_mode))
-    return st_a.st_rdev == st_b.st_rdev;
-  return st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
-}
 
 gboolean
 pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error)

@@ -90,6 +90,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuestEvents, pv_guest_events_free)
  * @time_us: (out) (optional). */
 gboolean pv_guest_events_wait (PvGuestEvents *self, const char *name, guint seen, guint timeout_ms, gint64 *time_us);
 guint pv_guest_events_count (PvGuestEvents *self, const char *name);
+/* (transfer full) (nullable): the "data" of the last event of @name, as JSON text. */
+char *pv_guest_events_data (PvGuestEvents *self, const char *name);
 
 /* --- disks ------------------------------------------------------------------------------------------------------ */
 

@@ -16,6 +16,7 @@ disk_free (PvDomainDisk *self)
   g_free (self->path);
   g_free (self->format);
   g_free (self->snapshot);
+  g_free (self->mirror);
   g_free (self->obstacle);
   g_clear_pointer (&self->backing, g_ptr_array_unref);
   g_free (self);
@@ -82,6 +83,16 @@ read_backing (PvDomainDisk *disk, xmlNode *disk_node)
     }
 }
 
+static void
+read_mirror (PvDomainDisk *disk, xmlNode *disk_node)
+{
+  xmlNode *node = pv_xml_child (disk_node, "mirror");
+  g_autofree char *type = pv_xml_attr (node, "type");
+
+  if (node != NULL)
+    read_source (node, type != NULL ? type : "file", &disk->mirror);
+}
+
 static PvDomainDisk *
 disk_load (xmlNode *node, GError **error)
 {
@@ -118,6 +129,7 @@ disk_load (xmlNode *node, GError **error)
   else
     disk->obstacle = layer_obstacle (node, disk);
   read_backing (disk, node);
+  read_mirror (disk, node);
   return disk;
 }
 

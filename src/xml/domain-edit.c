@@ -66,13 +66,13 @@ pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid)
 
 /* A new <source> in place of the old one; what the user said about labels stays. */
 static void
-replace_source (xmlNode *disk, const char *path)
+replace_source (xmlNode *disk, const char *attribute, const char *path)
 {
   xmlNode *old = pv_xml_child (disk, "source");
   xmlNode *source = pv_xml_add (disk, "source", NULL);
   xmlNode *label = pv_xml_child (old, "seclabel");
 
-  pv_xml_set_attr (source, "file", path);
+  pv_xml_set_attr (source, attribute, path);
   while (label != NULL)
     {
       xmlNode *next = pv_xml_next (label);
@@ -111,14 +111,16 @@ drop_chain (xmlNode *disk)
   pv_xml_remove_children (disk, "mirror");
 }
 
-gboolean
-pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format, GError **error)
+/* @type: "file" or "block"; @attribute: where its path stands. */
+static gboolean
+set_disk (PvDomainXml *self, const char *target, const char *type, const char *attribute, const char *path,
+          const char *format, GError **error)
 {
   xmlNode *disk = pv_domain_xml_disk_node (self, target);
 
   if (disk == NULL)
     return pv_throw (error, PV_ERROR_NOT_FOUND, "domain %s has no disk %s", self->name, target);
-  if (!pv_xml_attr_is (disk, "type", "file"))
+  if (pv_xml_attr_is (disk, "type", "network"))
     pv_xml_remove_children (disk, "auth");
   if (pv_xml_attr_is (disk, "device", "lun"))
     {
@@ -126,13 +128,25 @@ pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path,
       xmlUnsetProp (disk, BAD_CAST "rawio");
       xmlUnsetProp (disk, BAD_CAST "sgio");
     }
-  pv_xml_set_attr (disk, "type", "file");
-  replace_source (disk, path);
+  pv_xml_set_attr (disk, "type", type);
+  replace_source (disk, attribute, path);
   set_format (disk, format);
   pv_xml_remove_children (disk, "encryption");
   drop_chain (disk);
   reload (self);
   return TRUE;
+}
+
+gboolean
+pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format, GError **error)
+{
+  return set_disk (self, target, "file", "file", path, format, error);
+}
+
+gboolean
+pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char *path, const char *format, GError **error)
+{
+  return set_disk (self, target, "block", "dev", path, format, error);
 }
 
 gboolean

@@ -30,6 +30,7 @@ typedef struct
   gboolean transient; /* <transient/> */
   char *snapshot;     /* (owned) (nullable): the disk's snapshot attribute: "no", "internal", "external", "manual" */
   GPtrArray *backing; /* (owned) (element-type utf8): paths of the backing chain that libvirt reports, nearest first */
+  char *mirror;       /* (owned) (nullable): the image that a running block job (copy, active commit) writes to */
   char *obstacle;     /* (owned) (nullable): a sentence: why its content cannot be read by .path and .backing, or why it can have no overlay
                          (network disk or layer, encryption, slice, LUN); never for a plain file or device */
 } PvDomainDisk;
@@ -72,6 +73,9 @@ void pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid);
  * unknown target. */
 gboolean pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
                                  GError **error);
+/* Likewise for a block device: <source dev=…>. */
+gboolean pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
+                                       GError **error);
 /* The disk gets the source (file or block device) and format that the disk of the same target has in @from. */
 gboolean pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error);
 /* PV_ERROR_NOT_FOUND when the domain has no UEFI firmware. */

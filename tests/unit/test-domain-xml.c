@@ -28,6 +28,8 @@ tell_disks (GString *out, PvDomainXml *xml)
                               disk->transient ? " transient" : "", disk->snapshot != NULL ? disk->snapshot : "-");
       for (guint layer = 0; layer < disk->backing->len; layer++)
         g_string_append_printf (out, "  over %s\n", (char *) disk->backing->pdata[layer]);
+      if (disk->mirror != NULL)
+        g_string_append_printf (out, "  mirrored to %s\n", disk->mirror);
       if (disk->obstacle != NULL)
         g_string_append_printf (out, "  obstacle: %s\n", disk->obstacle);
     }

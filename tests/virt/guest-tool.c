@@ -209,6 +209,14 @@ verb_count (Tool *tool, char **arguments, GError **error)
   return set_value (tool, g_strdup_printf ("%u", pv_guest_events_count (tool->events, arguments[0])));
 }
 
+static gboolean
+verb_data (Tool *tool, char **arguments, GError **error)
+{
+  char *data = pv_guest_events_data (tool->events, arguments[0]);
+
+  return set_value (tool, data) || pv_throw (error, PV_ERROR_NOT_FOUND, "no data of %s", arguments[0]);
+}
+
 /* freeze TARGET=OVERLAY[;TARGET=OVERLAY…]: an empty OVERLAY leaves the disk out */
 static gboolean
 verb_freeze (Tool *tool, char **arguments, GError **error)
@@ -331,6 +339,7 @@ static const struct
   { "events", 0, verb_events },
   { "wait", 3, verb_wait },
   { "count", 1, verb_count },
+  { "data", 1, verb_data },
   { "freeze", 1, verb_freeze },
   { "commit", 2, verb_commit },
   { "commit-cancelled", 2, verb_commit_cancelled },
