@@ -132,8 +132,8 @@ parse_configuration (PvStreamHead *self, PvCursor *outer, guint32 size, GError *
     }
   if (!pv_cursor_end (&cursor, error))
     return FALSE;
-  if (carriage.mapped_ram)
-    return pv_corrupt (error, "the configuration is not normalized: it has the capability mapped-ram");
+  if (self->configuration->len != size || memcmp (self->configuration->data, bytes, size) != 0)
+    return pv_corrupt (error, "the configuration says how an old stream was carried");
   return TRUE;
 }
 
@@ -207,6 +207,11 @@ pv_stream_head_parse (const guint8 *data, gsize size, GError **error)
   g_autoptr(PvStreamHead) self = pv_stream_head_new ();
   PvCursor cursor = PV_CURSOR_INIT (data, size);
 
+  if (size > PV_STREAM_HEAD_MAX)
+    {
+      pv_corrupt (error, "stream head: %" G_GSIZE_FORMAT " bytes (at most %u)", size, PV_STREAM_HEAD_MAX);
+      return NULL;
+    }
   if (!parse (self, &cursor, error))
     {
       g_prefix_error (error, "stream head: ");

@@ -28,7 +28,8 @@ typedef struct _PvStreamHead
   char *machine;           /* owned (nullable): "pc-q35-7.2", parsed from the configuration */
   guint page_size;         /* bytes, power of two, PV_RAM_PAGE_MIN … PV_RAM_PAGE_MAX */
   gboolean footers;        /* sections end in a footer */
-  gboolean ignore_shared;  /* capability x-ignore-shared: shared blocks have no pages in the stream */
+  gboolean ignore_shared;  /* capability x-ignore-shared: blocks that QEMU maps from shared files have no pages in the
+                            * stream; who keeps such a stream keeps no whole guest, and should refuse it */
   guint32 ram_section_id;
   guint32 ram_instance_id;
   guint32 ram_version;     /* 4 */
