@@ -42,8 +42,8 @@ typedef void (*PvPackDamageFunc) (const PvName *object, guint32 frame, const cha
 typedef gboolean (*PvPackBaseFunc) (const PvName *name, PvNode *node, gpointer data);
 
 /* Reads every byte of the pack, from disk if the kernel can be brought to it, and checks header, footer, table and
- * frame checksums, and with @namer: (nullable) also decodes every frame and checks the name of every object. The name of a
- * DELTA node needs its base: @base: (nullable) gives it; without it the shape of a DELTA is checked, not its name.
+ * frame checksums, and with @namer: (nullable) also decodes every frame and checks the name of every object. The name
+ * of a DELTA node needs its base: @base: (nullable) gives it; without it the shape of a DELTA is checked, not its name.
  * Calls @damaged for each object that cannot be had back. FALSE with an error only when the pack as a whole is not
  * readable. Nothing of it needs a lock; the callbacks run in this thread. */
 gboolean pv_pack_reader_verify (PvPackReader *self, PvNamer *namer, PvPackBaseFunc base, PvPackDamageFunc damaged,

@@ -2,8 +2,8 @@
 /* PvCursor: reading foreign bytes without running past their end.
  *
  * A cursor walks over memory that it does not own. A read past the end latches the cursor: that read and all later ones
- * give zeros, and pv_cursor_end() fails; so a parser reads all fields of a record first and checks once. A count read from
- * the bytes must be checked against its cap before it is used for an allocation.
+ * give zeros, and pv_cursor_end() fails; so a parser reads all fields of a record first and checks once. A count read
+ * from the bytes must be checked against its cap before it is used for an allocation.
  *
  * The pv_append_* functions are the writing side: they append to a GByteArray.
  */
@@ -31,7 +31,8 @@ guint16 pv_cursor_be16 (PvCursor *self);
 guint32 pv_cursor_be32 (PvCursor *self);
 guint64 pv_cursor_be64 (PvCursor *self);
 
-/* (nullable): the next @size bytes in place, NULL when there are fewer (the cursor latches). Valid as long as data is. */
+/* (nullable): the next @size bytes in place, NULL when there are fewer (the cursor latches). Valid as long as data
+ * is. */
 const guint8 *pv_cursor_bytes (PvCursor *self, gsize size);
 
 /* Copies @size bytes to @out; zeros it when there are fewer. */

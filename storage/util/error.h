@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The one error domain of pagevault. A code is a decision a caller takes; the message is for the user.
  *
- * A message says what failed, on which object, and what to do next, in one sentence without a full stop. Each layer adds
- * its own noun once, by g_prefix_error ("pack %s: ").
+ * A message says what failed, on which object, and what to do next, in one sentence without a full stop. Each layer
+ * adds its own noun once, by g_prefix_error ("pack %s: ").
  */
 #pragma once
 

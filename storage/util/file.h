@@ -17,7 +17,8 @@ void pv_fd_clear (PvFd *fd);
 int pv_fd_steal (PvFd *fd);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvFd, pv_fd_clear)
 
-/* Opens @path (relative to @dirfd, or AT_FDCWD) with O_CLOEXEC. -1 with @error on failure. @mode counts with O_CREAT. */
+/* Opens @path (relative to @dirfd, or AT_FDCWD) with O_CLOEXEC. -1 with @error on failure. @mode counts with
+ * O_CREAT. */
 int pv_openat (int dirfd, const char *path, int flags, int mode, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Writes all @size bytes, retrying short writes and EINTR. @name is for the message. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* DOMAIN@NAME: how a snapshot is called everywhere.
  *
- * DOMAIN is a libvirt domain name: 1 to 255 bytes of UTF-8 without control characters, '/' and '@'. NAME: 1 to 128 bytes of
- * UTF-8 without control characters, white space other than inner single spaces, '/' and '@', not starting with '-' or '.'. A
- * name is never used as a path component as it is: files in the store are called by digest.
+ * DOMAIN is a libvirt domain name: 1 to 255 bytes of UTF-8 without control characters, '/' and '@'. NAME: 1 to 128
+ * bytes of UTF-8 without control characters, white space other than inner single spaces, '/' and '@', not starting with
+ * '-' or '.'. A name is never used as a path component as it is: files in the store are called by digest.
  */
 #pragma once
 
