@@ -64,7 +64,8 @@ check_driver (PvConnection *self, GError **error)
   const char *type = virConnectGetType (self->connection);
 
   if (g_strcmp0 (type, "QEMU") != 0)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED, "libvirt connection '%s' is to driver %s: only QEMU guests can be taken, use qemu:///system",
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "libvirt connection '%s' is to driver %s: only QEMU guests can be taken, use qemu:///system",
                      self->uri != NULL ? self->uri : "(default)", type != NULL ? type : "?");
   if (virConnectGetLibVersion (self->connection, &self->libvirt_version) < 0)
     return pv_throw_libvirt (error, "cannot ask libvirtd for its version");
@@ -92,7 +93,8 @@ pv_connection_open (const char *uri, GError **error)
   self->connection = virConnectOpenAuth (used, virConnectAuthPtrDefault, 0);
   if (self->connection == NULL)
     {
-      pv_throw_libvirt (error, "cannot connect to libvirt at '%s' (is libvirtd running, and may this user reach it?)", used);
+      pv_throw_libvirt (error, "cannot connect to libvirt at '%s' (is libvirtd running, and may this user reach it?)",
+                        used);
       return NULL;
     }
   if (!check_driver (self, error))

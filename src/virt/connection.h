@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvConnection: a connection to libvirtd that says why when it fails, with libvirt's event loop running behind it.
  *
- * libvirt's errors become PvErrors here: the message is libvirt's own, led by what we wanted. Any thread. Reference counted.
+ * libvirt's errors become PvErrors here: the message is libvirt's own, led by what we wanted. Any thread. Reference
+ * counted.
  */
 #pragma once
 
@@ -14,9 +15,11 @@ G_BEGIN_DECLS
 
 typedef struct _PvConnection PvConnection;
 
-/* @uri: (nullable): LIBVIRT_DEFAULT_URI, then qemu:///system. Only QEMU drivers are accepted. Starts the process's event loop thread. */
+/* @uri: (nullable): LIBVIRT_DEFAULT_URI, then qemu:///system. Only QEMU drivers are accepted. Starts the process's
+ * event loop thread. */
 PvConnection *pv_connection_open (const char *uri, GError **error);
-/* (transfer full): a new connection to the same place, tried until it works or @timeout_ms are over: for the time after a restart of libvirtd. @self stays as it is. */
+/* (transfer full): a new connection to the same place, tried until it works or @timeout_ms are over: for the time after
+ * a restart of libvirtd. @self stays as it is. */
 PvConnection *pv_connection_reopen (PvConnection *self, guint timeout_ms, GError **error);
 PvConnection *pv_connection_ref (PvConnection *self);
 void pv_connection_unref (PvConnection *self);
@@ -29,8 +32,8 @@ gulong pv_connection_qemu_version (PvConnection *self);
 /* FALSE once libvirtd went away or did not answer for 30 s. Costs no message. */
 gboolean pv_connection_alive (PvConnection *self);
 
-/* Sets @error from libvirt's last error of this thread: PV_ERROR_NOT_FOUND (no domain), BUSY (job or timeout), DENIED (auth, access, AppArmor), UNSUPPORTED, else
- * FAILED. Always FALSE. */
+/* Sets @error from libvirt's last error of this thread: PV_ERROR_NOT_FOUND (no domain), BUSY (job or timeout), DENIED
+ * (auth, access, AppArmor), UNSUPPORTED, else FAILED. Always FALSE. */
 gboolean pv_throw_libvirt (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 G_END_DECLS

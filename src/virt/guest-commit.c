@@ -3,9 +3,9 @@
  *
  *   (no job) --start--> COPYING --caught up--> READY --pivot--> (no job, base is the active layer)
  *
- * Each turn looks at what is there and does the next step, so it goes on from wherever an earlier try, of this or of a killed
- * process, stopped. In the end the live and the persistent definition name @base: libvirt sees to both, except where the
- * two were out of step before; mend_inactive() sees to that.
+ * Each turn looks at what is there and does the next step, so it goes on from wherever an earlier try, of this or of a
+ * killed process, stopped. In the end the live and the persistent definition name @base: libvirt sees to both, except
+ * where the two were out of step before; mend_inactive() sees to that.
  */
 #include "config.h"
 
@@ -72,7 +72,9 @@ job_state (Commit *self, GError **error)
 static gboolean
 start_job (Commit *self, GError **error)
 {
-  if (virDomainBlockCommit (pv_guest_get (self->guest), self->target, self->base, NULL, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE) < 0)
+  virDomainPtr domain = pv_guest_get (self->guest);
+
+  if (virDomainBlockCommit (domain, self->target, self->base, NULL, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE) < 0)
     return pv_guest_throw (self->guest, error, "disk %s: cannot merge its overlay into '%s'", self->target, self->base);
   return TRUE;
 }
@@ -118,8 +120,9 @@ throw_job_failed (Commit *self, GError **error)
   g_autofree char *reason = failure_reason (self);
   PvError code = reason != NULL && strstr (reason, "No space left") != NULL ? PV_ERROR_NO_SPACE : PV_ERROR_FAILED;
 
-  return pv_throw (error, code, "guest %s: disk %s: merging its overlay into '%s' failed: %s", pv_guest_name (self->guest),
-                   self->target, self->base, reason != NULL ? reason : "see the guest's log for the reason");
+  return pv_throw (error, code, "guest %s: disk %s: merging its overlay into '%s' failed: %s",
+                   pv_guest_name (self->guest), self->target, self->base,
+                   reason != NULL ? reason : "see the guest's log for the reason");
 }
 
 static gboolean
@@ -127,8 +130,8 @@ cancel (Commit *self, GError **error)
 {
   /* without the pivot the overlay stays what it was; an error here leaves a job that the next try takes up */
   virDomainBlockJobAbort (pv_guest_get (self->guest), self->target, 0);
-  return pv_throw (error, PV_ERROR_CANCELLED, "guest %s: disk %s: merging its overlay was cancelled", pv_guest_name (self->guest),
-                   self->target);
+  return pv_throw (error, PV_ERROR_CANCELLED, "guest %s: disk %s: merging its overlay was cancelled",
+                   pv_guest_name (self->guest), self->target);
 }
 
 /* From any state to "the job is over". */
@@ -181,19 +184,21 @@ define (Commit *self, PvDomainXml *xml, GError **error)
   virDomainPtr defined = virDomainDefineXML (pv_connection_get (pv_guest_connection (self->guest)), text);
 
   if (defined == NULL)
-    return pv_guest_throw (self->guest, error, "disk %s: cannot write '%s' back into its definition", self->target, self->base);
+    return pv_guest_throw (self->guest, error, "disk %s: cannot write '%s' back into its definition", self->target,
+                           self->base);
   virDomainFree (defined);
   return TRUE;
 }
 
-/* TRUE when @path is an overlay over our base, or was: its file is gone. What the user chose otherwise for the next start stays. */
+/* TRUE when @path is an overlay over our base, or was: its file is gone. What the user chose otherwise for the next
+ * start stays. */
 static gboolean
 leads_to_base (Commit *self, const char *path)
 {
   return !g_file_test (path, G_FILE_TEST_EXISTS) || pv_overlay_chain_find (path, self->base, NULL, NULL);
 }
 
-/* The running guest is on @base again: its persistent definition must not name an overlay that is about to be deleted. */
+/* The running guest is on @base again: its persistent definition must not name an overlay that will be deleted. */
 static gboolean
 mend_inactive (Commit *self, GError **error)
 {
@@ -210,7 +215,8 @@ mend_inactive (Commit *self, GError **error)
   if (disk == NULL || disk->path == NULL || pv_same_image (disk->path, self->base) || !leads_to_base (self, disk->path))
     return TRUE;
   live = description (self->guest, 0, error);
-  return live != NULL && pv_domain_xml_copy_disk_source (inactive, self->target, live, error) && define (self, inactive, error);
+  return live != NULL && pv_domain_xml_copy_disk_source (inactive, self->target, live, error)
+         && define (self, inactive, error);
 }
 
 /* --- on and off --- */
@@ -233,7 +239,8 @@ have_job (Commit *self, GError **error)
   disk = pv_domain_xml_find_disk (live, self->target);
   if (state == JOB_FOREIGN || (disk != NULL && disk->mirror != NULL && !pv_same_image (disk->mirror, self->base)))
     return pv_throw (error, PV_ERROR_BUSY,
-                     "guest %s: disk %s has another block job running: wait for it, or end it (virsh blockjob %s %s --abort)",
+                     "guest %s: disk %s has another block job running: wait for it, or end it "
+                     "(virsh blockjob %s %s --abort)",
                      pv_guest_name (self->guest), self->target, pv_guest_name (self->guest), self->target);
   return TRUE;
 }
@@ -305,6 +312,7 @@ pv_guest_commit_overlay (PvGuest *self, const char *target, const char *base, GC
           return done;
         }
     }
-  return pv_throw (error, PV_ERROR_BUSY, "guest %s: disk %s: cannot merge its overlay while the guest is started and ended",
+  return pv_throw (error, PV_ERROR_BUSY,
+                   "guest %s: disk %s: cannot merge its overlay while the guest is started and ended",
                    pv_guest_name (self), target);
 }

@@ -8,10 +8,10 @@
 gboolean
 pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error)
 {
-  virDomainSnapshotPtr snapshot
-      = virDomainSnapshotCreateXML (pv_guest_get (self), snapshot_xml,
-                                    VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
-                                        | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC);
+  virDomainSnapshotPtr snapshot =
+      virDomainSnapshotCreateXML (pv_guest_get (self), snapshot_xml,
+                                  VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+                                      | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC);
 
   if (snapshot == NULL)
     return pv_guest_throw (self, error, "cannot freeze its disks");
@@ -22,9 +22,9 @@ pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error
 gboolean
 pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean current, GError **error)
 {
-  virDomainSnapshotPtr snapshot
-      = virDomainSnapshotCreateXML (pv_guest_get (self), snapshot_xml,
-                                    VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | (current ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0));
+  virDomainSnapshotPtr snapshot = virDomainSnapshotCreateXML (pv_guest_get (self), snapshot_xml,
+                                                              VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+                                                                  | (current ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0));
 
   if (snapshot == NULL)
     return pv_guest_throw (self, error, "cannot register the snapshot with libvirt");

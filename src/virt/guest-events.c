@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* QEMU's own events, with QEMU's own times.
  *
- * libvirt takes a callback only once per connection and domain: all who listen to one guest over one connection share an
- * EventHub, and each counts from where the hub was when it came.
+ * libvirt takes a callback only once per connection and domain: all who listen to one guest over one connection share
+ * an EventHub, and each counts from where the hub was when it came.
  */
 #include "config.h"
 
@@ -92,9 +92,9 @@ hub_new (PvGuest *guest, GError **error)
   g_mutex_init (&hub->lock);
   g_cond_init (&hub->changed);
   hub->tallies = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, tally_free);
-  hub->callback = virConnectDomainQemuMonitorEventRegister (pv_connection_get (pv_guest_connection (guest)),
-                                                            pv_guest_get (guest), NULL, on_event,
-                                                            g_atomic_rc_box_acquire (hub), hub_release, 0);
+  hub->callback =
+      virConnectDomainQemuMonitorEventRegister (pv_connection_get (pv_guest_connection (guest)), pv_guest_get (guest),
+                                                NULL, on_event, g_atomic_rc_box_acquire (hub), hub_release, 0);
   if (hub->callback >= 0)
     return hub;
   pv_guest_throw (guest, error, "cannot listen to QEMU's events");
@@ -142,8 +142,8 @@ hub_leave (EventHub *hub, PvGuest *guest, const char *key)
 PvGuestEvents *
 pv_guest_events_new (PvGuest *self, GError **error)
 {
-  g_autofree char *key = g_strdup_printf ("%p %s", (void *) pv_connection_get (pv_guest_connection (self)),
-                                          pv_guest_uuid (self));
+  g_autofree char *key =
+      g_strdup_printf ("%p %s", (void *) pv_connection_get (pv_guest_connection (self)), pv_guest_uuid (self));
   EventHub *hub = hub_join (self, key, error);
   PvGuestEvents *events;
   GHashTableIter iter;

@@ -61,7 +61,8 @@ throw_qmp (PvGuest *self, const char *command, JsonObject *qmp_error, GError **e
     code = PV_ERROR_UNSUPPORTED;
   else if (g_strcmp0 (class, "DeviceNotFound") == 0)
     code = PV_ERROR_NOT_FOUND;
-  pv_throw (error, code, "guest %s: %s: %s", pv_guest_name (self), command, text != NULL ? text : "QEMU gave no reason");
+  pv_throw (error, code, "guest %s: %s: %s", pv_guest_name (self), command,
+            text != NULL ? text : "QEMU gave no reason");
 }
 
 static JsonNode *
@@ -74,8 +75,8 @@ parse_reply (PvGuest *self, const char *command, const char *reply, GError **err
 
   if (object == NULL || (!json_object_has_member (object, "return") && !json_object_has_member (object, "error")))
     {
-      pv_throw (error, PV_ERROR_FAILED, "guest %s: %s: QEMU's answer is not understood: %.200s", pv_guest_name (self), command,
-                reply);
+      pv_throw (error, PV_ERROR_FAILED, "guest %s: %s: QEMU's answer is not understood: %.200s", pv_guest_name (self),
+                command, reply);
       return NULL;
     }
   if (json_object_has_member (object, "error"))
@@ -102,7 +103,8 @@ pv_guest_qmp (PvGuest *self, const char *command, JsonObject *arguments, GError 
 }
 
 JsonNode *
-pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments, const int *fds, guint n_fds, GError **error)
+pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments, const int *fds, guint n_fds,
+                       GError **error)
 {
   g_autofree char *text = build_command (command, arguments);
   g_autofree int *copy = g_memdup2 (fds, n_fds * sizeof *fds);
@@ -140,7 +142,8 @@ pv_guest_qemu_status (PvGuest *self, GError **error)
   status = JSON_NODE_HOLDS_OBJECT (node) ? string_member (json_node_get_object (node), "status") : NULL;
   if (status == NULL)
     {
-      pv_throw (error, PV_ERROR_FAILED, "guest %s: query-status: QEMU's answer is not understood", pv_guest_name (self));
+      pv_throw (error, PV_ERROR_FAILED, "guest %s: query-status: QEMU's answer is not understood",
+                pv_guest_name (self));
       return NULL;
     }
   return g_strdup (status);
@@ -222,7 +225,8 @@ pv_guest_query_migrate (PvGuest *self, PvMigrationInfo *info, GError **error)
   if (reply == NULL)
     return FALSE;
   if (!JSON_NODE_HOLDS_OBJECT (reply))
-    return pv_throw (error, PV_ERROR_FAILED, "guest %s: query-migrate: QEMU's answer is not understood", pv_guest_name (self));
+    return pv_throw (error, PV_ERROR_FAILED, "guest %s: query-migrate: QEMU's answer is not understood",
+                     pv_guest_name (self));
   object = json_node_get_object (reply);
   ram = object_member (object, "ram");
   status = string_member (object, "status");

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Sets @error from libvirt's last error, led by "guest NAME: cannot …"; says so when the connection is lost, and which security profile
- * to look at when a file was refused. Always FALSE. */
+/* Sets @error from libvirt's last error, led by "guest NAME: cannot …"; says so when the connection is lost, and which
+ * security profile to look at when a file was refused. Always FALSE. */
 gboolean pv_guest_throw (PvGuest *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 G_END_DECLS

@@ -122,11 +122,13 @@ access_cure (PvGuest *self)
     label.label[0] = '\0';
   model_name = model.model;
   if (strcmp (model_name, "apparmor") == 0)
-    return g_strdup_printf ("AppArmor profile %s does not let QEMU open it: use a directory below /var/lib/libvirt/images, or allow "
+    return g_strdup_printf ("AppArmor profile %s does not let QEMU open it: use a directory below "
+                            "/var/lib/libvirt/images, or allow "
                             "yours in /etc/apparmor.d/local/abstractions/libvirt-qemu and restart the guest",
                             label.label[0] != '\0' ? label.label : self->uuid);
   if (strcmp (model_name, "selinux") == 0)
-    return g_strdup_printf ("SELinux label %s does not let QEMU open it: give the directory the type virt_image_t (semanage "
+    return g_strdup_printf ("SELinux label %s does not let QEMU open it: give the directory the type virt_image_t "
+                            "(semanage "
                             "fcontext, restorecon)",
                             label.label[0] != '\0' ? label.label : "svirt_t");
   return g_strdup ("QEMU's user needs permission on the file and search permission on every directory above it");
@@ -234,7 +236,8 @@ throw_agent (PvGuest *self, const char *what, GError **error)
   pv_guest_throw (self, &local, "cannot %s its file systems", what);
   if (code == VIR_ERR_AGENT_UNRESPONSIVE || code == VIR_ERR_AGENT_UNSYNCED || code == VIR_ERR_ARGUMENT_UNSUPPORTED)
     return pv_throw (error, PV_ERROR_UNSUPPORTED,
-                     "%s: install and start qemu-guest-agent in the guest, give it a channel org.qemu.guest_agent.0, or leave "
+                     "%s: install and start qemu-guest-agent in the guest, give it a channel org.qemu.guest_agent.0, "
+                     "or leave "
                      "--quiesce out",
                      local->message);
   g_propagate_error (error, g_steal_pointer (&local));

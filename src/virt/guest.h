@@ -2,8 +2,8 @@
 /* PvGuest: one libvirt domain: its run state, its XML, its disks' layers, its monitor.
  *
  * Every call blocks until libvirtd answers. Any thread; libvirt serializes changes of one domain. Reference counted.
- * When libvirtd goes away, every call fails from then on (pv_connection_alive() is FALSE): take a new one by pv_guest_reopen().
- * Not to be used after fork(): a child process opens its own.
+ * When libvirtd goes away, every call fails from then on (pv_connection_alive() is FALSE): take a new one by
+ * pv_guest_reopen(). Not to be used after fork(): a child process opens its own.
  */
 #pragma once
 
@@ -19,15 +19,16 @@ typedef struct _PvGuest PvGuest;
 typedef enum
 {
   PV_RUN_RUNNING,
-  PV_RUN_PAUSED,  /* by the user, or any reason that is not ours */
+  PV_RUN_PAUSED, /* by the user, or any reason that is not ours */
   PV_RUN_SHUTOFF,
-  PV_RUN_OTHER,   /* crashed, shutting down, suspended by the guest (pmsuspended) … */
+  PV_RUN_OTHER, /* crashed, shutting down, suspended by the guest (pmsuspended) … */
 } PvRunState;
 
 /* PV_ERROR_NOT_FOUND when there is no such domain. */
 PvGuest *pv_guest_lookup (PvConnection *connection, const char *name, GError **error);
 PvGuest *pv_guest_lookup_uuid (PvConnection *connection, const char *uuid, GError **error);
-/* (transfer full): the same domain over a new connection; waits up to @timeout_ms for libvirtd to answer. @self stays as it is. */
+/* (transfer full): the same domain over a new connection; waits up to @timeout_ms for libvirtd to answer. @self stays
+ * as it is. */
 PvGuest *pv_guest_reopen (PvGuest *self, guint timeout_ms, GError **error);
 PvGuest *pv_guest_ref (PvGuest *self);
 void pv_guest_unref (PvGuest *self);
@@ -49,11 +50,13 @@ gboolean pv_guest_resume (PvGuest *self, GError **error);
 char *pv_guest_xml (PvGuest *self, guint flags, GError **error);
 
 /* --- monitor ---------------------------------------------------------------------------------------------------
- * libvirt marks a domain that is talked to like this as tainted ("custom-monitor", a line in the guest's log); it changes nothing else.
+ * libvirt marks a domain that is talked to like this as tainted ("custom-monitor", a line in the guest's log); it
+ * changes nothing else.
  */
 
-/* Runs QMP @command with @arguments (nullable) (transfer none); the "return" node (transfer full). A QMP error becomes PV_ERROR_FAILED with QEMU's
- * text, led by guest and command; class CommandNotFound becomes UNSUPPORTED, DeviceNotFound NOT_FOUND. */
+/* Runs QMP @command with @arguments (nullable) (transfer none); the "return" node (transfer full). A QMP error becomes
+ * PV_ERROR_FAILED with QEMU's text, led by guest and command; class CommandNotFound becomes UNSUPPORTED, DeviceNotFound
+ * NOT_FOUND. */
 JsonNode *pv_guest_qmp (PvGuest *self, const char *command, JsonObject *arguments, GError **error);
 /* Same, handing descriptors over (getfd, add-fd): libvirt >= 8.2. @fds are not closed. */
 JsonNode *pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments, const int *fds, guint n_fds,
@@ -67,15 +70,16 @@ gboolean pv_guest_has_capability (PvGuest *self, const char *capability, gboolea
 
 typedef struct
 {
-  char *status;      /* (owned): "none", "setup", "active", "pre-switchover", "device", "completed", "failed", "cancelled" … */
-  char *error_desc;  /* (owned) (nullable) */
-  char *blocked;     /* (owned) (nullable): why QEMU would refuse to migrate now ("; " between several): mounted 9p, unmigratable devices.
-                        xen-save-devices-state does not look at it: the caller must */
-  guint64 ram_normal; /* pages sent */
+  char *status; /* (owned): QEMU's word: "none", "setup", "active", "device", "completed", "failed", "cancelled" … */
+  char *error_desc;                 /* (owned) (nullable) */
+  char *blocked;                    /* (owned) (nullable): why QEMU would refuse to migrate now, "; " between several */
+  guint64 ram_normal;               /* pages sent */
   guint64 ram_total, ram_remaining; /* bytes */
 } PvMigrationInfo;
 void pv_migration_info_clear (PvMigrationInfo *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvMigrationInfo, pv_migration_info_clear)
+/* xen-save-devices-state does not look at the reasons in .blocked (a mounted 9p share, a device that cannot migrate):
+ * who uses it must. */
 gboolean pv_guest_query_migrate (PvGuest *self, PvMigrationInfo *info, GError **error);
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
@@ -86,8 +90,8 @@ typedef struct _PvGuestEvents PvGuestEvents;
 PvGuestEvents *pv_guest_events_new (PvGuest *self, GError **error);
 void pv_guest_events_free (PvGuestEvents *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuestEvents, pv_guest_events_free)
-/* The last event of @name ("RESUME") after the first @seen of them: FALSE when none came within @timeout_ms, or the connection is lost.
- * @time_us: (out) (optional). */
+/* The last event of @name ("RESUME") after the first @seen of them: FALSE when none came within @timeout_ms, or the
+ * connection is lost. @time_us: (out) (optional). */
 gboolean pv_guest_events_wait (PvGuestEvents *self, const char *name, guint seen, guint timeout_ms, gint64 *time_us);
 guint pv_guest_events_count (PvGuestEvents *self, const char *name);
 /* (transfer full) (nullable): the "data" of the last event of @name, as JSON text. */
@@ -95,15 +99,16 @@ char *pv_guest_events_data (PvGuestEvents *self, const char *name);
 
 /* --- disks ------------------------------------------------------------------------------------------------------ */
 
-/* Freezes all disks of @snapshot_xml at one instant into overlays that exist already: DISK_ONLY | REUSE_EXT | NO_METADATA | ATOMIC. One call to
- * libvirtd. The live and the persistent definition name the overlays afterwards. */
+/* Freezes all disks of @snapshot_xml at one instant into overlays that exist already: DISK_ONLY | REUSE_EXT |
+ * NO_METADATA | ATOMIC. One call to libvirtd. The live and the persistent definition name the overlays afterwards. */
 gboolean pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error);
 /* Registers a snapshot's metadata (VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE). */
 gboolean pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean current, GError **error);
-/* Merges the active layer of @target (and what lies between) into @base and makes that the active layer again (active block commit and pivot); waits for it.
- * A job that an earlier try left behind is taken up. Returns TRUE as well when @base is the active layer already. Afterwards the live and
- * the persistent definition name @base; the overlay's file is the caller's to delete. Cancelled or failed: the overlay is still the active layer. BUSY: another
- * block job runs on the disk. NO_SPACE: @base could not grow. */
+/* Merges the active layer of @target (and what lies between) into @base and makes that the active layer again (active
+ * block commit and pivot); waits for it. A job that an earlier try left behind is taken up. Returns TRUE as well when
+ * @base is the active layer already. Afterwards the live and the persistent definition name @base; the overlay's file
+ * is the caller's to delete. Cancelled or failed: the overlay is still the active layer. BUSY: another block job runs
+ * on the disk. NO_SPACE: @base could not grow. */
 gboolean pv_guest_commit_overlay (PvGuest *self, const char *target, const char *base, GCancellable *cancellable,
                                   GError **error);
 /* (transfer full): path of the active layer of @target as libvirt sees it now. */

@@ -59,14 +59,16 @@ layer_member (JsonArray *layers, guint index, const char *name)
 {
   JsonNode *node = json_array_get_element (layers, index);
 
-  return JSON_NODE_HOLDS_OBJECT (node) ? json_object_get_string_member_with_default (json_node_get_object (node), name, NULL)
-                                       : NULL;
+  return JSON_NODE_HOLDS_OBJECT (node)
+             ? json_object_get_string_member_with_default (json_node_get_object (node), name, NULL)
+             : NULL;
 }
 
 gboolean
 pv_overlay_chain_find (const char *overlay, const char *base, char **format, GError **error)
 {
-  const char *const argv[] = { "qemu-img", "info", "--force-share", "--output=json", "--backing-chain", "--", overlay, NULL };
+  const char *const argv[] = { "qemu-img",        "info", "--force-share", "--output=json",
+                               "--backing-chain", "--",   overlay,         NULL };
   g_autofree char *text = run_qemu_img (argv, error);
   g_autoptr(JsonNode) root = NULL;
   JsonArray *layers;

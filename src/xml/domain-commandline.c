@@ -9,7 +9,8 @@
 static gboolean
 is_qemu_element (xmlNode *node, const char *name)
 {
-  return node->type == XML_ELEMENT_NODE && node->ns != NULL && strcmp ((const char *) node->ns->href, PV_QEMU_NAMESPACE) == 0
+  return node->type == XML_ELEMENT_NODE && node->ns != NULL
+         && strcmp ((const char *) node->ns->href, PV_QEMU_NAMESPACE) == 0
          && strcmp ((const char *) node->name, name) == 0;
 }
 
@@ -48,10 +49,42 @@ pv_qemu_option_has_value (const char *argument)
 {
   /* QEMU's options without a value are few; every other one takes the next argument, whatever that looks like */
   static const char *const flags[] = {
-    "S", "alt-grab", "ctrl-grab", "daemonize", "enable-fips", "enable-kvm", "enable-sync-profile", "full-screen", "h", "help",
-    "mem-prealloc", "no-acpi", "no-fd-bootchk", "no-hpet", "no-kvm", "no-quit", "no-reboot", "no-shutdown", "no-user-config",
-    "nodefaults", "nographic", "old-param", "only-migratable", "portrait", "preconfig", "s", "sdl", "semihosting",
-    "singlestep", "snapshot", "usb", "version", "win2k-hack", "xen-attach", "xen-domid-restrict", NULL,
+    "S",
+    "alt-grab",
+    "ctrl-grab",
+    "daemonize",
+    "enable-fips",
+    "enable-kvm",
+    "enable-sync-profile",
+    "full-screen",
+    "h",
+    "help",
+    "mem-prealloc",
+    "no-acpi",
+    "no-fd-bootchk",
+    "no-hpet",
+    "no-kvm",
+    "no-quit",
+    "no-reboot",
+    "no-shutdown",
+    "no-user-config",
+    "nodefaults",
+    "nographic",
+    "old-param",
+    "only-migratable",
+    "portrait",
+    "preconfig",
+    "s",
+    "sdl",
+    "semihosting",
+    "singlestep",
+    "snapshot",
+    "usb",
+    "version",
+    "win2k-hack",
+    "xen-attach",
+    "xen-domid-restrict",
+    NULL,
   };
   const char *name = argument;
 

@@ -73,7 +73,8 @@ read_backing (PvDomainDisk *disk, xmlNode *disk_node)
       if (read_source (node, type != NULL ? type : "file", &path) == PV_DISK_OTHER || path == NULL)
         {
           if (disk->obstacle == NULL)
-            disk->obstacle = g_strdup_printf ("disk %s has a layer of type '%s', which is neither a file nor a block device",
+            disk->obstacle = g_strdup_printf ("disk %s has a layer of type '%s', which is neither a file nor a block "
+                                              "device",
                                               disk->target, type != NULL ? type : "file");
           return;
         }
@@ -102,7 +103,8 @@ disk_load (xmlNode *node, GError **error)
   disk->target = pv_xml_attr (pv_xml_child (node, "target"), "dev");
   if (disk->target == NULL || *disk->target == '\0')
     {
-      pv_throw (error, PV_ERROR_INVALID, "not a domain description: line %ld: a disk has no target", xmlGetLineNo (node));
+      pv_throw (error, PV_ERROR_INVALID, "not a domain description: line %ld: a disk has no target",
+                xmlGetLineNo (node));
       disk_free (disk);
       return NULL;
     }
@@ -124,8 +126,8 @@ disk_load (xmlNode *node, GError **error)
     disk->obstacle = g_strdup_printf ("disk %s is a SCSI LUN passed through (device='lun'): it cannot have an overlay",
                                       disk->target);
   else if (disk->kind == PV_DISK_OTHER)
-    disk->obstacle = g_strdup_printf ("disk %s is of type '%s', which is neither a file nor a block device", disk->target,
-                                      disk->source_type);
+    disk->obstacle = g_strdup_printf ("disk %s is of type '%s', which is neither a file nor a block device",
+                                      disk->target, disk->source_type);
   else
     disk->obstacle = layer_obstacle (node, disk);
   read_backing (disk, node);

@@ -144,7 +144,8 @@ pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path,
 }
 
 gboolean
-pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char *path, const char *format, GError **error)
+pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
+                              GError **error)
 {
   return set_disk (self, target, "block", "dev", path, format, error);
 }
@@ -265,8 +266,8 @@ new_mac (const char *old, GHashTable *used)
   for (;;)
     {
       guint32 random = g_random_int ();
-      g_autofree char *mac = g_strdup_printf ("%.8s:%02x:%02x:%02x", old, random >> 16 & 0xff, random >> 8 & 0xff,
-                                              random & 0xff);
+      g_autofree char *mac =
+          g_strdup_printf ("%.8s:%02x:%02x:%02x", old, random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
 
       if (g_hash_table_add (used, g_ascii_strdown (mac, -1)))
         return g_steal_pointer (&mac);
@@ -280,7 +281,8 @@ is_mac (const char *text)
   int end = 0;
 
   return text != NULL && strlen (text) == 17
-         && sscanf (text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &end) == 6
+         && sscanf (text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &end)
+                == 6
          && end == 17;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Devices that stand in the way of a snapshot with memory: somebody other than QEMU's own threads and the kernel on their
- * behalf writes guest memory (no write protection or dirty tracking of QEMU's address space sees it: the snapshot would be
- * silently torn), or a part of the guest's state is kept where no QEMU stream brings it.
+/* Devices that stand in the way of a snapshot with memory: somebody other than QEMU's own threads and the kernel on
+ * their behalf writes guest memory (no write protection or dirty tracking of QEMU's address space sees it: the snapshot
+ * would be silently torn), or a part of the guest's state is kept where no QEMU stream brings it.
  *
- * What is fine and therefore not listed: kernel vhost (its writes go through QEMU's page tables), USB host devices (QEMU
- * copies their data; after a restore the guest sees them plugged in anew), swtpm (its state is in QEMU's stream),
+ * What is fine and therefore not listed: kernel vhost (its writes go through QEMU's page tables), USB host devices
+ * (QEMU copies their data; after a restore the guest sees them plugged in anew), swtpm (its state is in QEMU's stream),
  * virtio-mem and DIMMs. A mounted 9p share is refused by QEMU itself (query-migrate, blocked-reasons).
  */
 #include "config.h"
@@ -43,8 +43,9 @@ address_part (xmlNode *address, const char *name)
 static char *
 pci_address (xmlNode *address)
 {
-  return g_strdup_printf ("%04x:%02x:%02x.%x", (guint) address_part (address, "domain"), (guint) address_part (address, "bus"),
-                          (guint) address_part (address, "slot"), (guint) address_part (address, "function"));
+  return g_strdup_printf ("%04x:%02x:%02x.%x", (guint) address_part (address, "domain"),
+                          (guint) address_part (address, "bus"), (guint) address_part (address, "slot"),
+                          (guint) address_part (address, "function"));
 }
 
 static void
@@ -142,7 +143,8 @@ check_filesystem (GPtrArray *out, xmlNode *node)
   if (g_strcmp0 (driver, "virtiofs") != 0)
     return;
   subject = g_strdup_printf ("virtiofs file system '%s'", target != NULL ? target : "?");
-  add (out, node, subject, "is served by virtiofsd, which writes guest memory unseen and keeps the open files to itself",
+  add (out, node, subject,
+       "is served by virtiofsd, which writes guest memory unseen and keeps the open files to itself",
        "unmount it in the guest and detach it, or take a snapshot without memory (--disk-only)");
 }
 
@@ -204,8 +206,8 @@ static void
 check_arguments (GPtrArray *out, PvDomainXml *self)
 {
   static const char *const carriers[] = { "device", "netdev", "blockdev", "drive", "object", NULL };
-  static const char *const signs[] = { "vfio", "vhost-user", "vhost-vdpa", "ivshmem", "nvme-io_uring", "driver=nvme",
-                                       "\"nvme\"", "x-remote", "virtio-blk-vhost", NULL };
+  static const char *const signs[] = { "vfio",        "vhost-user", "vhost-vdpa", "ivshmem",          "nvme-io_uring",
+                                       "driver=nvme", "\"nvme\"",   "x-remote",   "virtio-blk-vhost", NULL };
   g_autoptr(GPtrArray) arguments = pv_domain_xml_qemu_arguments (self, NULL);
 
   for (guint i = 0; i + 1 < arguments->len; i++)
@@ -222,8 +224,9 @@ check_arguments (GPtrArray *out, PvDomainXml *self)
       for (guint sign = 0; signs[sign] != NULL; sign++)
         if (strstr (value, signs[sign]) != NULL)
           {
-            g_ptr_array_add (out, g_strdup_printf ("qemu:commandline argument '%s %s' is a device that writes guest memory "
-                                                   "unseen: take it out, or take a snapshot without memory (--disk-only)",
+            g_ptr_array_add (out, g_strdup_printf ("qemu:commandline argument '%s %s' is a device that writes guest "
+                                                   "memory unseen: take it out, or take a snapshot without memory "
+                                                   "(--disk-only)",
                                                    option, value));
             break;
           }
@@ -238,12 +241,12 @@ check_domain (GPtrArray *out, xmlNode *root)
   g_autofree char *type = pv_xml_attr (security, "type");
 
   if (security != NULL)
-    g_ptr_array_add (out, g_strdup_printf ("launch security '%s' encrypts the guest's memory, which nobody outside can read: "
-                                           "take a snapshot without memory (--disk-only)",
+    g_ptr_array_add (out, g_strdup_printf ("launch security '%s' encrypts the guest's memory, which nobody outside can "
+                                           "read: take a snapshot without memory (--disk-only)",
                                            type != NULL ? type : "?"));
   if (pv_xml_attr_is (nvram, "type", "network"))
-    g_ptr_array_add (out, g_strdup ("the UEFI variables (nvram) lie on a network disk, which cannot be frozen: move them to "
-                                    "a file, or take a snapshot without memory (--disk-only)"));
+    g_ptr_array_add (out, g_strdup ("the UEFI variables (nvram) lie on a network disk, which cannot be frozen: move "
+                                    "them to a file, or take a snapshot without memory (--disk-only)"));
 }
 
 GPtrArray *

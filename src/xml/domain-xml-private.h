@@ -9,14 +9,14 @@ G_BEGIN_DECLS
 
 struct _PvDomainXml
 {
-  xmlDoc *document; /* (owned) */
-  char *name;       /* (owned) */
-  char *uuid;       /* (owned) (nullable) */
-  char *machine;    /* (owned) (nullable) */
-  char *emulator;   /* (owned) (nullable) */
-  char *nvram;      /* (owned) (nullable) */
+  xmlDoc *document;   /* (owned) */
+  char *name;         /* (owned) */
+  char *uuid;         /* (owned) (nullable) */
+  char *machine;      /* (owned) (nullable) */
+  char *emulator;     /* (owned) (nullable) */
+  char *nvram;        /* (owned) (nullable) */
   char *nvram_format; /* (owned) */
-  guint64 memory;   /* bytes */
+  guint64 memory;     /* bytes */
   guint vcpus;
   GPtrArray *disks; /* (owned) (element-type PvDomainDisk) */
 };
@@ -32,8 +32,8 @@ GPtrArray *pv_domain_disks_load (xmlNode *devices, GError **error);
 #define PV_QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 /* The <qemu:NAME> child element; NULL when there is none. */
 xmlNode *pv_domain_xml_qemu_child (xmlNode *parent, const char *name);
-/* (element-type utf8) (transfer full): the arguments of <qemu:commandline>, in order. @nodes: (out) (optional) (element-type xmlNode)
- * (transfer container): their elements. */
+/* (element-type utf8) (transfer full): the arguments of <qemu:commandline>, in order. @nodes: (out) (optional)
+ * (element-type xmlNode) (transfer container): their elements. */
 GPtrArray *pv_domain_xml_qemu_arguments (PvDomainXml *self, GPtrArray **nodes);
 /* TRUE when @argument is an option of QEMU's command line that takes the argument behind it as its value. */
 gboolean pv_qemu_option_has_value (const char *argument);

@@ -37,13 +37,13 @@ memory_unit (const char *unit)
     const char *name;
     guint64 bytes;
   } units[] = {
-    { "b", 1 },           { "bytes", 1 },           { "byte", 1 },
-    { "k", 1ull << 10 },  { "kib", 1ull << 10 },    { "kb", 1000 },
-    { "m", 1ull << 20 },  { "mib", 1ull << 20 },    { "mb", 1000000 },
-    { "g", 1ull << 30 },  { "gib", 1ull << 30 },    { "gb", 1000000000 },
-    { "t", 1ull << 40 },  { "tib", 1ull << 40 },    { "tb", 1000000000000 },
-    { "p", 1ull << 50 },  { "pib", 1ull << 50 },    { "pb", 1000000000000000 },
-    { "e", 1ull << 60 },  { "eib", 1ull << 60 },    { "eb", 1000000000000000000 },
+    { "b", 1 },          { "bytes", 1 },        { "byte", 1 },
+    { "k", 1ull << 10 }, { "kib", 1ull << 10 }, { "kb", 1000 },
+    { "m", 1ull << 20 }, { "mib", 1ull << 20 }, { "mb", 1000000 },
+    { "g", 1ull << 30 }, { "gib", 1ull << 30 }, { "gb", 1000000000 },
+    { "t", 1ull << 40 }, { "tib", 1ull << 40 }, { "tb", 1000000000000 },
+    { "p", 1ull << 50 }, { "pib", 1ull << 50 }, { "pb", 1000000000000000 },
+    { "e", 1ull << 60 }, { "eib", 1ull << 60 }, { "eb", 1000000000000000000 },
   };
 
   if (unit == NULL)
@@ -224,8 +224,8 @@ pv_domain_xml_shared_memory (PvDomainXml *self)
   xmlNode *source = pv_xml_child (backing, "source");
   xmlNode *cell = pv_xml_descend (root, "cpu", "numa", "cell", NULL);
 
-  if (pv_xml_attr_is (pv_xml_child (backing, "access"), "mode", "shared")
-      || pv_xml_attr_is (source, "type", "memfd") || pv_xml_attr_is (source, "type", "file"))
+  if (pv_xml_attr_is (pv_xml_child (backing, "access"), "mode", "shared") || pv_xml_attr_is (source, "type", "memfd")
+      || pv_xml_attr_is (source, "type", "file"))
     return TRUE;
   for (; cell != NULL; cell = pv_xml_next (cell))
     if (pv_xml_attr_is (cell, "memAccess", "shared"))
@@ -258,8 +258,9 @@ pv_domain_xml_find_disk (PvDomainXml *self, const char *name)
   return NULL;
 }
 
-/* libvirt notes in a save image that slirp, where the guest has it, runs as a helper outside QEMU, and disables the helper at
- * restore without that note. pagevault's guests have slirp inside QEMU; libvirt writes the note for those without slirp, too. */
+/* libvirt notes in a save image that slirp, where the guest has it, runs as a helper outside QEMU, and disables the
+ * helper at restore without that note. pagevault's guests have slirp inside QEMU; libvirt writes the note for those
+ * without slirp, too. */
 static gboolean
 has_slirp (xmlNode *devices)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvDomainXml: a libvirt domain description: what pagevault needs to know of it, and the few changes it makes to it.
  *
- * Parsed with libxml2 without network and entity expansion; documents above 16 MiB are refused. A value owns its document; not
- * shareable between threads. Unknown elements are kept as they are.
+ * Parsed with libxml2 without network and entity expansion; documents above 16 MiB are refused. A value owns its
+ * document; not shareable between threads. Unknown elements are kept as they are.
  */
 #pragma once
 
@@ -17,11 +17,13 @@ typedef enum
   PV_DISK_OTHER, /* network, volume, nvme, vhostuser …: see .source_type */
 } PvDiskSourceKind;
 
+/* .obstacle says why the content cannot be read by .path and .backing, or why the disk can have no overlay: network
+ * disk or layer, encryption, slice, LUN … */
 typedef struct
 {
-  char *target;       /* (owned): "vda" */
-  char *device;       /* (owned): "disk", "cdrom", "floppy", "lun" */
-  char *source_type;  /* (owned): the type attribute */
+  char *target;      /* (owned): "vda" */
+  char *device;      /* (owned): "disk", "cdrom", "floppy", "lun" */
+  char *source_type; /* (owned): the type attribute */
   PvDiskSourceKind kind;
   char *path;         /* (owned) (nullable): of the active layer; NULL for an empty drive */
   char *format;       /* (owned): "raw", "qcow2"; "raw" when not said */
@@ -31,8 +33,7 @@ typedef struct
   char *snapshot;     /* (owned) (nullable): the disk's snapshot attribute: "no", "internal", "external", "manual" */
   GPtrArray *backing; /* (owned) (element-type utf8): paths of the backing chain that libvirt reports, nearest first */
   char *mirror;       /* (owned) (nullable): the image that a running block job (copy, active commit) writes to */
-  char *obstacle;     /* (owned) (nullable): a sentence: why its content cannot be read by .path and .backing, or why it can have no overlay
-                         (network disk or layer, encryption, slice, LUN); never for a plain file or device */
+  char *obstacle;     /* (owned) (nullable): a sentence, see above; NULL for a plain file or device */
 } PvDomainDisk;
 
 typedef struct _PvDomainXml PvDomainXml;
@@ -47,30 +48,31 @@ char *pv_domain_xml_to_string (PvDomainXml *self);
 
 const char *pv_domain_xml_name (PvDomainXml *self);
 const char *pv_domain_xml_uuid (PvDomainXml *self);
-const char *pv_domain_xml_machine (PvDomainXml *self);       /* (nullable): "pc-i440fx-7.2" */
-const char *pv_domain_xml_emulator (PvDomainXml *self);      /* (nullable) */
-guint64 pv_domain_xml_memory (PvDomainXml *self);            /* bytes */
+const char *pv_domain_xml_machine (PvDomainXml *self);  /* (nullable): "pc-i440fx-7.2" */
+const char *pv_domain_xml_emulator (PvDomainXml *self); /* (nullable) */
+guint64 pv_domain_xml_memory (PvDomainXml *self);       /* bytes */
 guint pv_domain_xml_vcpus (PvDomainXml *self);
-const char *pv_domain_xml_nvram (PvDomainXml *self);         /* (nullable): path of the UEFI variable store */
-const char *pv_domain_xml_nvram_format (PvDomainXml *self);  /* "raw" when not said */
-gboolean pv_domain_xml_shared_memory (PvDomainXml *self);    /* memoryBacking: shared access, memfd or file source */
+const char *pv_domain_xml_nvram (PvDomainXml *self);        /* (nullable): path of the UEFI variable store */
+const char *pv_domain_xml_nvram_format (PvDomainXml *self); /* "raw" when not said */
+gboolean pv_domain_xml_shared_memory (PvDomainXml *self);   /* memoryBacking: shared access, memfd or file source */
 gboolean pv_domain_xml_hugepages (PvDomainXml *self);
 /* (element-type PvDomainDisk) (transfer none): valid until the next change, like all strings here. */
 GPtrArray *pv_domain_xml_disks (PvDomainXml *self);
-/* (transfer none) (nullable): by target or, as libvirt's snapshot documents allow too, by the path of its active layer. */
+/* (transfer none) (nullable): by target or, as libvirt's snapshot documents allow too, by its active layer's path. */
 PvDomainDisk *pv_domain_xml_find_disk (PvDomainXml *self, const char *name);
-/* (element-type utf8) (transfer full): a sentence for each device whose memory writes nobody can track or whose state lies
- * outside QEMU, naming it and the way out: VFIO, mdev and SCSI host devices, vhost-user and vDPA interfaces and disks, virtiofs,
- * shmem, TPM passthrough, nvdimm, encrypted memory … Empty: fine. It knows the description only: what QEMU itself refuses
- * (a mounted 9p share) is told by pv_guest_query_migrate(). A snapshot without memory may ignore it. */
+/* (element-type utf8) (transfer full): a sentence for each device whose memory writes nobody can track or whose state
+ * lies outside QEMU, naming it and the way out: VFIO, mdev and SCSI host devices, vhost-user and vDPA interfaces and
+ * disks, virtiofs, shmem, TPM passthrough, nvdimm, encrypted memory … Empty: fine. It knows the description only: what
+ * QEMU itself refuses (a mounted 9p share) is told by pv_guest_query_migrate(). A snapshot without memory may ignore
+ * it. */
 GPtrArray *pv_domain_xml_untrackable (PvDomainXml *self);
 
 /* Changes, each on this value only. */
 void pv_domain_xml_set_name (PvDomainXml *self, const char *name);
 /* NULL removes it, so that libvirt makes a new one. The UUID in <sysinfo> follows. */
 void pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid);
-/* The disk gets <source file=…> and <driver type=…>, loses its backing chain, index and mirror. PV_ERROR_NOT_FOUND for an
- * unknown target. */
+/* The disk gets <source file=…> and <driver type=…>, loses its backing chain, index and mirror. PV_ERROR_NOT_FOUND for
+ * an unknown target. */
 gboolean pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
                                  GError **error);
 /* Likewise for a block device: <source dev=…>. */
@@ -80,14 +82,15 @@ gboolean pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, co
 gboolean pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error);
 /* PV_ERROR_NOT_FOUND when the domain has no UEFI firmware. */
 gboolean pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **error);
-/* Takes away what belongs to one run only: the domain's id, -incoming arguments of qemu:commandline, backing chains, mirrors.
- * <alias>es are kept. */
+/* Takes away what belongs to one run only: the domain's id, -incoming arguments of qemu:commandline, backing chains,
+ * mirrors. <alias>es are kept. */
 void pv_domain_xml_strip_runtime (PvDomainXml *self);
 /* New random MAC addresses with the same vendor prefix (clone). */
 void pv_domain_xml_renew_macs (PvDomainXml *self);
 
-/* (transfer full): the <cookie> of a libvirt save image: the <cpu> inside. NULL when the domain has no <cpu>. Call it on the live
- * description that is NOT migratable (pv_guest_xml() with flags 0): only that one tells the CPU as QEMU really runs it. */
+/* (transfer full): the <cookie> of a libvirt save image: the <cpu> inside. NULL when the domain has no <cpu>. Call it
+ * on the live description that is NOT migratable (pv_guest_xml() with flags 0): only that one tells the CPU as QEMU
+ * really runs it. */
 char *pv_domain_xml_save_cookie (PvDomainXml *self);
 
 G_END_DECLS

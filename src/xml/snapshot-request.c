@@ -90,8 +90,8 @@ read_spec_part (PvDiskSpec *spec, const char *part, GError **error)
       spec->file = g_strdup (part + strlen ("file="));
       return TRUE;
     }
-  return pv_throw (error, PV_ERROR_INVALID, "'%s' is unknown: use snapshot=no, snapshot=external, driver=qcow2 or file=PATH",
-                   part);
+  return pv_throw (error, PV_ERROR_INVALID,
+                   "'%s' is unknown: use snapshot=no, snapshot=external, driver=qcow2 or file=PATH", part);
 }
 
 PvDiskSpec *
@@ -140,8 +140,9 @@ read_memory (PvSnapshotRequest *self, xmlNode *memory, GError **error)
   if (memory == NULL)
     return TRUE;
   if (file != NULL)
-    return pv_throw (error, PV_ERROR_INVALID, "line %ld: the memory goes into the store, not to '%s': leave the file out",
-                     xmlGetLineNo (memory), file);
+    return pv_throw (error, PV_ERROR_INVALID,
+                     "line %ld: the memory goes into the store, not to '%s': leave the file out", xmlGetLineNo (memory),
+                     file);
   if (!read_snapshot_kind (kind, &self->disk_only, error))
     {
       g_prefix_error (error, "line %ld: memory: ", xmlGetLineNo (memory));

@@ -11,23 +11,25 @@ G_BEGIN_DECLS
 /* What is to happen to one disk in a snapshot. */
 typedef struct
 {
-  char *target;     /* (owned): or, as libvirt allows, the path of the active layer: look it up by pv_domain_xml_find_disk() */
+  char *target;     /* (owned): or the path of its active layer: look it up by pv_domain_xml_find_disk() */
   gboolean exclude; /* snapshot='no' */
   char *file;       /* (owned) (nullable): where the overlay goes; a whole path */
 } PvDiskSpec;
 void pv_disk_spec_free (PvDiskSpec *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDiskSpec, pv_disk_spec_free)
 
-/* virsh's --diskspec: TARGET[,snapshot=no|external][,driver=qcow2][,file=PATH]; ",," is a comma. PV_ERROR_INVALID names the part. */
+/* virsh's --diskspec: TARGET[,snapshot=no|external][,driver=qcow2][,file=PATH]; ",," is a comma. PV_ERROR_INVALID names
+ * the part. */
 PvDiskSpec *pv_disk_spec_parse (const char *text, GError **error);
 
-/* A user's <domainsnapshot> (--xmlfile). PV_ERROR_INVALID with line number; what pagevault cannot do (internal snapshots …) is refused. */
+/* A user's <domainsnapshot> (--xmlfile). PV_ERROR_INVALID with line number; what pagevault cannot do (internal
+ * snapshots …) is refused. */
 typedef struct
 {
-  char *name;        /* (owned) (nullable) */
-  char *description; /* (owned) (nullable) */
+  char *name;         /* (owned) (nullable) */
+  char *description;  /* (owned) (nullable) */
   gboolean disk_only; /* <memory snapshot='no'/> */
-  GPtrArray *disks;  /* (owned) (element-type PvDiskSpec) */
+  GPtrArray *disks;   /* (owned) (element-type PvDiskSpec) */
 } PvSnapshotRequest;
 PvSnapshotRequest *pv_snapshot_request_parse (const char *xml, GError **error);
 void pv_snapshot_request_free (PvSnapshotRequest *self);
@@ -39,13 +41,13 @@ typedef struct
   const char *overlay; /* path of the new qcow2 layer; NULL: this disk takes no part (snapshot='no') */
 } PvOverlay;
 
-/* (transfer full): the <domainsnapshot> for virDomainSnapshotCreateXML with DISK_ONLY | REUSE_EXT | NO_METADATA. @overlays must name
- * every disk of the domain: one left out would get an overlay of libvirt's own making. */
+/* (transfer full): the <domainsnapshot> for virDomainSnapshotCreateXML with DISK_ONLY | REUSE_EXT | NO_METADATA.
+ * @overlays must name every disk of the domain: one left out would get an overlay of libvirt's own making. */
 char *pv_snapshot_xml_disks (const char *name, const PvOverlay *overlays, guint n);
 
-/* (transfer full): the <domainsnapshot> for --redefine of a kept chain. @state: "running" or "paused" with @memory_file,
- * "disk-snapshot" without, "shutoff" of a domain that was off. @description, @parent, @memory_file, @inactive: (nullable). @domain: as it was in
- * the pause, before the disks got their overlays. */
+/* (transfer full): the <domainsnapshot> for --redefine of a kept chain. @state: "running" or "paused" with
+ * @memory_file, "disk-snapshot" without, "shutoff" of a domain that was off. @description, @parent, @memory_file,
+ * @inactive: (nullable). @domain: as it was in the pause, before the disks got their overlays. */
 char *pv_snapshot_xml_redefine (const char *name, const char *description, gint64 time_seconds, const char *state,
                                 const char *parent, const char *memory_file, const PvOverlay *overlays, guint n,
                                 PvDomainXml *domain, PvDomainXml *inactive);

@@ -50,8 +50,8 @@ pv_xml_parse (const char *text, const char *root, const char *what, GError **err
 
   if (size > PV_XML_MAX_SIZE)
     {
-      pv_throw (error, PV_ERROR_INVALID, "not a %s: %" G_GSIZE_FORMAT " bytes, more than the %u that one can have", what,
-                size, PV_XML_MAX_SIZE);
+      pv_throw (error, PV_ERROR_INVALID, "not a %s: %" G_GSIZE_FORMAT " bytes, more than the %u that one can have",
+                what, size, PV_XML_MAX_SIZE);
       return NULL;
     }
   xmlInitParser ();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Small helpers over libxml2's tree, for the files of this room only.
  *
- * Names mean elements and attributes without a namespace unless said otherwise: libvirt's own documents have none, and what
- * stands in <metadata> belongs to others. Strings handed out are GLib's (g_free).
+ * Names mean elements and attributes without a namespace unless said otherwise: libvirt's own documents have none, and
+ * what stands in <metadata> belongs to others. Strings handed out are GLib's (g_free).
  */
 #pragma once
 
@@ -15,15 +15,16 @@ G_BEGIN_DECLS
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 
-/* Parses @text, whose root must be called @root: no network, no DTD (so no entities), no huge documents. PV_ERROR_INVALID with the
- * line number; @what says what the document should be ("domain description"). */
+/* Parses @text, whose root must be called @root: no network, no DTD (so no entities), no huge documents.
+ * PV_ERROR_INVALID with the line number; @what says what the document should be ("domain description"). */
 xmlDoc *pv_xml_parse (const char *text, const char *root, const char *what, GError **error);
 /* Has @document printed in UTF-8, whatever it was read from: libxml2 would else write character references. */
 void pv_xml_use_utf8 (xmlDoc *document);
 /* (transfer full): @node and what is below it, without an XML declaration, ending in a newline. */
 char *pv_xml_print (xmlNode *node);
 
-/* The first child element @name of @parent (which may be NULL), and the next sibling of the same name; NULL when there is none. */
+/* The first child element @name of @parent (which may be NULL), and the next sibling of the same name; NULL when there
+ * is none. */
 xmlNode *pv_xml_child (xmlNode *parent, const char *name);
 xmlNode *pv_xml_next (xmlNode *node);
 /* Walks down child by child: pv_xml_descend (root, "os", "nvram", NULL). */

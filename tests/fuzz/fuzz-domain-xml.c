@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Domain descriptions: reading, telling and every change. What was read once must be readable again after each change. */
+/* Domain descriptions: reading, telling and every change. What was read once must be readable again after each change.
+ */
 #include "config.h"
 
 #include "xml/domain-xml.h"

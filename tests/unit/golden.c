@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "golden.h"
+#include "unit/golden.h"
 
 #include <string.h>
 

@@ -14,8 +14,8 @@ void golden_assert (const char *path, const char *text);
 
 typedef void (*GoldenFunc) (const char *name, const char *text);
 
-/* Calls @func (whose @name has no ".xml") for each file NAME.xml of the folder @path below tests/data, in order of names; for
- * NAME-invalid.xml @invalid instead. Fails when there is none of either. */
+/* Calls @func (whose @name has no ".xml") for each file NAME.xml of the folder @path below tests/data, in order of
+ * names; for NAME-invalid.xml @invalid instead. Fails when there is none of either. */
 void golden_foreach (const char *path, GoldenFunc func, GoldenFunc invalid);
 
 G_END_DECLS

@@ -5,7 +5,7 @@
 #include <libxml/relaxng.h>
 #include <string.h>
 
-#include "golden.h"
+#include "unit/golden.h"
 #include "util/error.h"
 #include "xml/domain-xml.h"
 
@@ -42,13 +42,14 @@ facts (PvDomainXml *xml)
   g_autoptr(GPtrArray) sentences = pv_domain_xml_untrackable (xml);
   g_autofree char *cookie = pv_domain_xml_save_cookie (xml);
 
-  g_string_append_printf (out, "name %s\nuuid %s\nmachine %s\nemulator %s\nmemory %" G_GUINT64_FORMAT "\nvcpus %u\nnvram %s (%s)\n%s%s",
-                          pv_domain_xml_name (xml), pv_domain_xml_uuid (xml) != NULL ? pv_domain_xml_uuid (xml) : "-",
-                          pv_domain_xml_machine (xml) != NULL ? pv_domain_xml_machine (xml) : "-",
-                          pv_domain_xml_emulator (xml) != NULL ? pv_domain_xml_emulator (xml) : "-", pv_domain_xml_memory (xml),
-                          pv_domain_xml_vcpus (xml), pv_domain_xml_nvram (xml) != NULL ? pv_domain_xml_nvram (xml) : "-",
-                          pv_domain_xml_nvram_format (xml), pv_domain_xml_shared_memory (xml) ? "shared memory\n" : "",
-                          pv_domain_xml_hugepages (xml) ? "huge pages\n" : "");
+  g_string_append_printf (
+      out, "name %s\nuuid %s\nmachine %s\nemulator %s\nmemory %" G_GUINT64_FORMAT "\nvcpus %u\nnvram %s (%s)\n%s%s",
+      pv_domain_xml_name (xml), pv_domain_xml_uuid (xml) != NULL ? pv_domain_xml_uuid (xml) : "-",
+      pv_domain_xml_machine (xml) != NULL ? pv_domain_xml_machine (xml) : "-",
+      pv_domain_xml_emulator (xml) != NULL ? pv_domain_xml_emulator (xml) : "-", pv_domain_xml_memory (xml),
+      pv_domain_xml_vcpus (xml), pv_domain_xml_nvram (xml) != NULL ? pv_domain_xml_nvram (xml) : "-",
+      pv_domain_xml_nvram_format (xml), pv_domain_xml_shared_memory (xml) ? "shared memory\n" : "",
+      pv_domain_xml_hugepages (xml) ? "huge pages\n" : "");
   tell_disks (out, xml);
   for (guint i = 0; i < sentences->len; i++)
     g_string_append_printf (out, "untrackable: %s\n", (char *) sentences->pdata[i]);
@@ -242,8 +243,10 @@ test_unknown_disk (void)
 static void
 test_find_disk (void)
 {
-  g_autoptr(PvDomainXml) xml = parse ("<domain><name>x</name><devices><disk type='file'><source file='/a'/><target dev='vda'/></disk>"
-                                      "<disk type='block'><source dev='/dev/b'/><target dev='vdb'/></disk></devices></domain>");
+  g_autoptr(PvDomainXml) xml = parse ("<domain><name>x</name><devices><disk type='file'><source file='/a'/><target "
+                                       "dev='vda'/></disk>"
+                                       "<disk type='block'><source dev='/dev/b'/><target "
+                                       "dev='vdb'/></disk></devices></domain>");
 
   g_assert_cmpstr (pv_domain_xml_find_disk (xml, "vdb")->path, ==, "/dev/b");
   g_assert_cmpstr (pv_domain_xml_find_disk (xml, "/a")->target, ==, "vda");
@@ -254,14 +257,17 @@ static void
 test_uuid (void)
 {
   g_autoptr(PvDomainXml) xml = parse ("<domain><name>x</name><uuid>" UUID "</uuid><sysinfo type='smbios'><system>"
-                                      "<entry name='uuid'>" UUID "</entry><entry name='sku'>1</entry></system></sysinfo></domain>");
+                                       "<entry name='uuid'>" UUID "</entry><entry "
+                                                                  "name='sku'>1</entry></system></sysinfo></domain>");
   g_autofree char *text = NULL;
 
   pv_domain_xml_set_uuid (xml, NULL);
   g_assert_null (pv_domain_xml_uuid (xml));
   text = pv_domain_xml_to_string (xml);
-  g_assert_cmpstr (text, ==, "<domain><name>x</name><sysinfo type=\"smbios\"><system><entry name=\"sku\">1</entry></system></sysinfo>"
-                             "</domain>\n");
+  g_assert_cmpstr (text, ==,
+                   "<domain><name>x</name><sysinfo type=\"smbios\"><system><entry "
+                   "name=\"sku\">1</entry></system></sysinfo>"
+                   "</domain>\n");
   pv_domain_xml_set_uuid (xml, UUID);
   g_assert_cmpstr (pv_domain_xml_uuid (xml), ==, UUID);
 }
@@ -269,18 +275,23 @@ test_uuid (void)
 static void
 test_copy_disk_source (void)
 {
-  g_autoptr(PvDomainXml) from = parse ("<domain><name>x</name><devices><disk type='block'><driver name='qemu' type='raw'/>"
-                                       "<source dev='/dev/b' index='3'/><target dev='vda'/></disk></devices></domain>");
-  g_autoptr(PvDomainXml) to = parse ("<domain><name>x</name><devices><disk type='file'><driver name='qemu' type='qcow2' cache='none'/>"
-                                     "<source file='/overlay'/><target dev='vda'/></disk></devices></domain>");
+  g_autoptr(PvDomainXml) from = parse ("<domain><name>x</name><devices><disk type='block'><driver name='qemu' "
+                                        "type='raw'/>"
+                                        "<source dev='/dev/b' index='3'/><target "
+                                        "dev='vda'/></disk></devices></domain>");
+  g_autoptr(PvDomainXml) to = parse ("<domain><name>x</name><devices><disk type='file'><driver name='qemu' "
+                                      "type='qcow2' cache='none'/>"
+                                      "<source file='/overlay'/><target dev='vda'/></disk></devices></domain>");
   g_autoptr(GError) error = NULL;
   g_autofree char *text = NULL;
 
   g_assert_true (pv_domain_xml_copy_disk_source (to, "vda", from, &error));
   g_assert_no_error (error);
   text = pv_domain_xml_to_string (to);
-  g_assert_cmpstr (text, ==, "<domain><name>x</name><devices><disk type=\"block\"><driver name=\"qemu\" type=\"raw\" cache=\"none\"/>"
-                             "<source dev=\"/dev/b\"/><target dev=\"vda\"/></disk></devices></domain>\n");
+  g_assert_cmpstr (text, ==,
+                   "<domain><name>x</name><devices><disk type=\"block\"><driver name=\"qemu\" type=\"raw\" "
+                   "cache=\"none\"/>"
+                   "<source dev=\"/dev/b\"/><target dev=\"vda\"/></disk></devices></domain>\n");
   g_assert_false (pv_domain_xml_copy_disk_source (to, "vdb", from, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_NOT_FOUND);
 }
@@ -298,8 +309,10 @@ mac_of (PvDomainXml *xml, guint index)
 static void
 test_renew_macs (void)
 {
-  g_autoptr(PvDomainXml) xml = parse ("<domain><name>x</name><devices><interface><mac address='52:54:00:00:00:01'/></interface>"
-                                      "<interface/><interface><mac address='0A:1B:2C:00:00:02'/></interface></devices></domain>");
+  g_autoptr(PvDomainXml) xml = parse ("<domain><name>x</name><devices><interface><mac "
+                                       "address='52:54:00:00:00:01'/></interface>"
+                                       "<interface/><interface><mac "
+                                       "address='0A:1B:2C:00:00:02'/></interface></devices></domain>");
   g_autofree char *first = NULL;
   g_autofree char *second = NULL;
 

@@ -5,7 +5,7 @@
 #include <libxml/relaxng.h>
 #include <string.h>
 
-#include "golden.h"
+#include "unit/golden.h"
 #include "util/error.h"
 #include "xml/snapshot-xml.h"
 
@@ -19,7 +19,8 @@ tell (PvSnapshotRequest *request)
   GString *out = g_string_new (NULL);
 
   g_string_append_printf (out, "name %s\ndescription %s\n%s", request->name != NULL ? request->name : "-",
-                          request->description != NULL ? request->description : "-", request->disk_only ? "disk only\n" : "");
+                          request->description != NULL ? request->description : "-",
+                          request->disk_only ? "disk only\n" : "");
   for (guint i = 0; i < request->disks->len; i++)
     {
       PvDiskSpec *spec = request->disks->pdata[i];
@@ -78,9 +79,23 @@ static void
 test_disk_specs (void)
 {
   static const char *const refused[] = {
-    "", ",snapshot=no", "vda,", "vda,,snapshot=no,x", "snapshot=no", "vda,snapshot=internal", "vda,snapshot=manual", "vda,snapshot=",
-    "vda,driver=raw", "vda,driver=", "vda,stype=block", "vda,file=", "vda,file=relative", "vda,file=/a,b", "vda,snapshot=no,file=/a",
-    "vda,Snapshot=no", "vda, snapshot=no",
+    "",
+    ",snapshot=no",
+    "vda,",
+    "vda,,snapshot=no,x",
+    "snapshot=no",
+    "vda,snapshot=internal",
+    "vda,snapshot=manual",
+    "vda,snapshot=",
+    "vda,driver=raw",
+    "vda,driver=",
+    "vda,stype=block",
+    "vda,file=",
+    "vda,file=relative",
+    "vda,file=/a,b",
+    "vda,snapshot=no,file=/a",
+    "vda,Snapshot=no",
+    "vda, snapshot=no",
   };
 
   assert_spec ("vda", "vda", FALSE, NULL);
@@ -164,9 +179,11 @@ test_redefine (void)
 {
   g_autoptr(PvDomainXml) live = read_domain ("xml/in/pc-live.xml");
   g_autoptr(PvDomainXml) inactive = read_domain ("xml/out/pc-live.stripped.xml");
-  g_autofree char *full = pv_snapshot_xml_redefine ("after & <before>", "two\nlines & <more>", 1700000000, "running", "par<ent",
-                                                    "/srv/mem & ory", overlays, G_N_ELEMENTS (overlays), live, inactive);
-  g_autofree char *small = pv_snapshot_xml_redefine ("s", NULL, 0, "disk-snapshot", NULL, NULL, overlays, 1, live, NULL);
+  g_autofree char *full =
+      pv_snapshot_xml_redefine ("after & <before>", "two\nlines & <more>", 1700000000, "running", "par<ent",
+                                "/srv/mem & ory", overlays, G_N_ELEMENTS (overlays), live, inactive);
+  g_autofree char *small =
+      pv_snapshot_xml_redefine ("s", NULL, 0, "disk-snapshot", NULL, NULL, overlays, 1, live, NULL);
 
   compare ("xml/snapshot-out/redefine.xml", full);
   compare ("xml/snapshot-out/redefine-disks.xml", small);

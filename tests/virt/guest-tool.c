@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* guest-tool DOMAIN VERB [ARGUMENT…] [VERB …]: calls src/virt/guest.h verb after verb over one connection, for shell tests.
+/* guest-tool DOMAIN VERB [ARGUMENT…] [VERB …]: calls src/virt/guest.h verb after verb over one connection, for shell
+ * tests.
  *
  * Each verb prints one line, "VERB ok [VALUE]" or "VERB error CODE MESSAGE" (CODE: pv_error code in words), and takes
  * the next; the exit status is 1 when one failed. `--time` first adds the microseconds that each call took.
@@ -28,8 +29,8 @@ typedef gboolean (*Verb) (Tool *tool, char **arguments, GError **error);
 static const char *
 code_name (const GError *error)
 {
-  static const char *const names[] = { "failed", "not-found", "exists", "corrupt", "invalid", "busy", "unsupported", "no-space",
-                                       "cancelled", "denied" };
+  static const char *const names[] = { "failed", "not-found",   "exists",   "corrupt",   "invalid",
+                                       "busy",   "unsupported", "no-space", "cancelled", "denied" };
 
   if (error->domain != PV_ERROR || error->code < 0 || (guint) error->code >= G_N_ELEMENTS (names))
     return "foreign";
@@ -108,7 +109,8 @@ verb_qmp (Tool *tool, char **arguments, GError **error)
 {
   g_autoptr(JsonNode) node = *arguments[1] != '\0' ? json_from_string (arguments[1], error) : NULL;
 
-  return set_json (tool, pv_guest_qmp (tool->guest, arguments[0], node != NULL ? json_node_get_object (node) : NULL, error));
+  return set_json (tool,
+                   pv_guest_qmp (tool->guest, arguments[0], node != NULL ? json_node_get_object (node) : NULL, error));
 }
 
 static gboolean
@@ -166,7 +168,8 @@ verb_capability (Tool *tool, char **arguments, GError **error)
 {
   gboolean on;
 
-  if (strcmp (arguments[1], "get") != 0 && !pv_guest_set_capability (tool->guest, arguments[0], strcmp (arguments[1], "on") == 0, error))
+  if (strcmp (arguments[1], "get") != 0
+      && !pv_guest_set_capability (tool->guest, arguments[0], strcmp (arguments[1], "on") == 0, error))
     return FALSE;
   if (!pv_guest_has_capability (tool->guest, arguments[0], &on, error))
     return FALSE;
@@ -180,9 +183,11 @@ verb_migration (Tool *tool, char **arguments, GError **error)
 
   if (!pv_guest_query_migrate (tool->guest, &info, error))
     return FALSE;
-  return set_value (tool, g_strdup_printf ("%s total=%" G_GUINT64_FORMAT " normal=%" G_GUINT64_FORMAT " error=%s blocked=%s",
+  return set_value (tool, g_strdup_printf ("%s total=%" G_GUINT64_FORMAT " normal=%" G_GUINT64_FORMAT " error=%s "
+                                                                                                      "blocked=%s",
                                            info.status, info.ram_total, info.ram_normal,
-                                           info.error_desc != NULL ? info.error_desc : "-", info.blocked != NULL ? info.blocked : "-"));
+                                           info.error_desc != NULL ? info.error_desc : "-",
+                                           info.blocked != NULL ? info.blocked : "-"));
 }
 
 static gboolean
@@ -198,7 +203,8 @@ verb_wait (Tool *tool, char **arguments, GError **error)
 {
   gint64 time_us;
 
-  if (!pv_guest_events_wait (tool->events, arguments[0], (guint) atoi (arguments[1]), (guint) atoi (arguments[2]), &time_us))
+  if (!pv_guest_events_wait (tool->events, arguments[0], (guint) atoi (arguments[1]), (guint) atoi (arguments[2]),
+                             &time_us))
     return pv_throw (error, PV_ERROR_BUSY, "no %s", arguments[0]);
   return set_value (tool, g_strdup_printf ("%" G_GINT64_FORMAT, (g_get_real_time () - time_us) / G_USEC_PER_SEC));
 }
@@ -264,7 +270,8 @@ static gboolean
 verb_redefine (Tool *tool, char **arguments, GError **error)
 {
   g_autofree char *live_text = pv_guest_xml (tool->guest, 0, error);
-  g_autofree char *inactive_text = live_text != NULL ? pv_guest_xml (tool->guest, VIR_DOMAIN_XML_INACTIVE, error) : NULL;
+  g_autofree char *inactive_text =
+      live_text != NULL ? pv_guest_xml (tool->guest, VIR_DOMAIN_XML_INACTIVE, error) : NULL;
   g_autoptr(PvDomainXml) live = inactive_text != NULL ? pv_domain_xml_parse (live_text, error) : NULL;
   g_autoptr(PvDomainXml) inactive = live != NULL ? pv_domain_xml_parse (inactive_text, error) : NULL;
   PvOverlay overlay = { .target = arguments[4], .overlay = arguments[5] };
@@ -273,8 +280,8 @@ verb_redefine (Tool *tool, char **arguments, GError **error)
   if (inactive == NULL)
     return FALSE;
   xml = pv_snapshot_xml_redefine (arguments[0], "made by guest-tool", 1700000000, arguments[1],
-                                  *arguments[2] != '\0' ? arguments[2] : NULL, *arguments[3] != '\0' ? arguments[3] : NULL,
-                                  &overlay, 1, live, inactive);
+                                  *arguments[2] != '\0' ? arguments[2] : NULL,
+                                  *arguments[3] != '\0' ? arguments[3] : NULL, &overlay, 1, live, inactive);
   return pv_guest_redefine_snapshot (tool->guest, xml, TRUE, error);
 }
 
