@@ -50,11 +50,13 @@ pv_index_copies (PvIndex *self, const PvName *name, GError **error)
   for (guint i = 0; i < view->n_segments; i++)
     {
       const PvSegment *segment = &view->segments[i];
+      guint32 prefix = pv_name_prefix (name);
       const guint8 *data;
       guint n;
 
-      if (!pv_segment_get (&query, use.database, segment, pv_bucket_of (pv_name_prefix (name), segment->n_buckets),
-                           &data, &n, error))
+      if (!pv_segment_answers (segment, prefix))
+        continue;
+      if (!pv_segment_get (&query, use.database, segment, pv_bucket_of (prefix, segment->n_buckets), &data, &n, error))
         return NULL;
       add_copies (copies, view, name, data, n);
     }

@@ -63,9 +63,10 @@ pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *s
 
       for (guint i = 0; i < n; i++)
         {
-          guint32 wanted = pv_bucket_of (pv_name_prefix (&wants[i].name), segments[s].n_buckets);
+          guint32 prefix = pv_name_prefix (&wants[i].name);
+          guint32 wanted = pv_bucket_of (prefix, segments[s].n_buckets);
 
-          if (is_settled (&wants[i]))
+          if (is_settled (&wants[i]) || !pv_segment_answers (&segments[s], prefix))
             continue;
           if ((data == NULL || wanted != bucket)
               && !pv_segment_get (&query, database, &segments[s], wanted, &data, &n_entries, error))

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "index/database.h"
+#include "index/filter.h"
 #include "index/index.h"
 #include "index/segment.h"
 
@@ -40,6 +41,7 @@ struct _PvIndex
   GMutex lock;
   GQueue idle;       /* (element-type PvDatabase) (owned): connections nobody uses; under lock */
   PvIndexView *view; /* (owned) (nullable): the newest one loaded; under lock */
+  PvFilter *filter;  /* (owned) (nullable): the newest one opened; under lock */
 };
 
 /* A connection borrowed from the pool for a scope. Declare it before the transaction and the queries that use it. */
@@ -74,6 +76,13 @@ void pv_index_wants_sort (PvIndexWant *wants, guint n);
  * packs count; NULL: all do, and are live. */
 gboolean pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *segments, guint n_segments,
                         PvIndexWant *wants, guint n, GError **error);
+
+/* The filter that the database names, as the transaction that @database is in sees it. (nullable) (transfer full): NULL without error
+ * when it is not usable: then nothing can be left out. */
+gboolean pv_index_filter (PvIndex *self, PvDatabase *database, PvFilter **filter, GError **error);
+/* Makes the filter anew from the segments when it is unusable, much too small, or full of what aborted writers left; @eager: also when
+ * it is only somewhat too small. Outside any transaction. That there is no room for one is not an error. */
+gboolean pv_index_mend_filter (PvIndex *self, gboolean eager, GError **error);
 
 /* Drops all that writer @id has pending, and its row, in the caller's transaction. */
 gboolean pv_index_drop_writer (PvDatabase *database, guint64 id, GError **error);

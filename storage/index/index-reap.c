@@ -37,8 +37,8 @@ pv_index_drop_writer (PvDatabase *database, guint64 id, GError **error)
 {
   return run_for_writer (database, "UPDATE state SET filter_waste = filter_waste + coalesce ((SELECT sum (n_entries)"
                                    " FROM segment WHERE writer = ?1), 0) WHERE id = 1", id, error)
-         && run_for_writer (database, "UPDATE segment SET state = 3, progress = 0, writer = NULL WHERE writer = ?1", id,
-                            error)
+         && run_for_writer (database, "UPDATE segment SET state = 2, filled = 0, target = NULL, writer = NULL"
+                                      " WHERE writer = ?1", id, error)
          && run_for_writer (database, "DELETE FROM pack WHERE writer = ?1", id, error)
          && run_for_writer (database, "DELETE FROM writer WHERE id = ?1", id, error);
 }

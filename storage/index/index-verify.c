@@ -121,7 +121,7 @@ verify_segment (PvDatabase *database, const PvIndexView *view, const PvSegment *
   g_auto(PvSegmentScan) scan = PV_SEGMENT_SCAN_INIT;
   guint64 total = 0;
 
-  if (!pv_segment_scan_begin (&scan, database, segment, 0, segment->n_buckets, error))
+  if (!pv_segment_scan_begin (&scan, database, segment, 0, PV_PREFIX_END, error))
     return FALSE;
   for (;;)
     {

@@ -5,8 +5,12 @@
 
 #include "index/entry-table.h"
 #include "index/index-private.h"
+#include "index/merge.h"
 #include "util/error.h"
 #include "util/fault.h"
+
+/* Merging that a commit does besides, in entries: in the long run each entry is moved less often than this. */
+#define COMMIT_MERGE(n_added) ((128u << 10) + 2 * (n_added))
 
 typedef struct
 {
@@ -23,7 +27,10 @@ struct _PvIndexWriter
   GArray *packs; /* (element-type OwnPack) (owned): in order of number; serialized by the caller */
   GRWLock lock;
   PvEntryTable *table; /* (owned): entries not in SQLite yet; under lock */
-  GArray *segments;    /* (element-type PvSegment) (owned): pending ones; under lock */
+  PvFilter *filter;    /* (owned) (nullable): has all that is in pending segments; under lock */
+  gboolean flushed;    /* there are pending segments; under lock */
+  GArray *segments;    /* (element-type PvSegmentRow) (owned) (nullable): the pending ones at generation; under lock */
+  guint64 generation;  /* under lock */
   GMutex rely_lock;
   GHashTable *relied; /* (element-type guint32): numbers of packs; under rely_lock */
   gint last_relied;   /* atomic: most calls repeat the pack of the call before */
@@ -59,7 +66,8 @@ register_writer (PvIndexWriter *self, const char *lock_path, GError **error)
   if (!pv_query_run (&query, error))
     return FALSE;
   id = (guint64) pv_database_last_id (use.database);
-  if (!pv_transaction_commit (&transaction, error))
+  if (!pv_index_filter (self->index, use.database, &self->filter, error)
+      || !pv_transaction_commit (&transaction, error))
     return FALSE;
   self->id = id;
   return TRUE;
@@ -72,12 +80,11 @@ pv_index_writer_begin (PvIndex *index, const char *lock_path, GError **error)
 
   self->index = pv_index_ref (index);
   self->packs = g_array_new (FALSE, FALSE, sizeof (OwnPack));
-  self->segments = g_array_new (FALSE, FALSE, sizeof (PvSegment));
   self->table = pv_entry_table_new ();
   self->relied = g_hash_table_new (g_direct_hash, g_direct_equal);
   g_rw_lock_init (&self->lock);
   g_mutex_init (&self->rely_lock);
-  if (!register_writer (self, lock_path, error))
+  if (!pv_index_mend_filter (index, FALSE, error) || !register_writer (self, lock_path, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -104,8 +111,9 @@ pv_index_writer_free (PvIndexWriter *self)
     g_debug ("what writer %" G_GUINT64_FORMAT " left is dropped when its lock file is free: %s", self->id,
              local->message);
   g_array_unref (self->packs);
-  g_array_unref (self->segments);
+  g_clear_pointer (&self->segments, g_array_unref);
   pv_entry_table_free (self->table);
+  g_clear_pointer (&self->filter, pv_filter_unref);
   g_hash_table_unref (self->relied);
   g_rw_lock_clear (&self->lock);
   g_mutex_clear (&self->rely_lock);
@@ -162,17 +170,34 @@ pv_index_writer_add_pack (PvIndexWriter *self, const PvName *name, guint64 size,
   return TRUE;
 }
 
-/* Writes what the table holds as a segment, in the caller's transaction. */
+/* Writes what the table holds as a segment, in the caller's transaction. @filter: (out) (nullable): the one that has its bits now. */
 static gboolean
-write_table (PvIndexWriter *self, PvDatabase *database, PvSegmentState state, PvSegment *segment, GError **error)
+write_table (PvIndexWriter *self, PvDatabase *database, PvSegmentState state, PvSegment *segment, PvFilter **filter,
+             GError **error)
 {
   g_autofree PvIndexEntry *entries = NULL;
   gsize n;
 
   /* Only this thread changes the table: it may be read without the lock, while others look names up in it. */
   entries = pv_entry_table_sorted (self->table, &n);
-  return pv_fault ("index.add", error)
-         && pv_segment_write (database, state, entries, n, state == PV_SEGMENT_PENDING ? self->id : 0, segment, error);
+  if (!pv_fault ("index.add", error)
+      || !pv_segment_write (database, state, entries, n, state == PV_SEGMENT_PENDING ? self->id : 0, segment, error)
+      || !pv_index_filter (self->index, database, filter, error))
+    return FALSE;
+  for (gsize i = 0; *filter != NULL && i < n; i++)
+    pv_filter_add (*filter, &entries[i].name);
+  return TRUE;
+}
+
+static void
+use_filter (PvIndexWriter *self, PvFilter *filter)
+{
+  g_autoptr(PvFilter) former = NULL; /* let go of outside the lock */
+
+  g_rw_lock_writer_lock (&self->lock);
+  former = g_steal_pointer (&self->filter);
+  self->filter = filter != NULL ? pv_filter_ref (filter) : NULL;
+  g_rw_lock_writer_unlock (&self->lock);
 }
 
 static gboolean
@@ -180,19 +205,46 @@ flush_table (PvIndexWriter *self, GError **error)
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_autoptr(PvFilter) filter = NULL;
   PvSegment segment;
 
   if (!pv_index_use (&use, self->index, error)
       || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
       || !check_registered (self, use.database, error)
-      || !write_table (self, use.database, PV_SEGMENT_PENDING, &segment, error)
-      || !pv_transaction_commit (&transaction, error))
+      || !write_table (self, use.database, PV_SEGMENT_PENDING, &segment, &filter, error)
+      || !pv_index_changed (use.database, error) || !pv_transaction_commit (&transaction, error))
     return FALSE;
+  use_filter (self, filter);
   g_rw_lock_writer_lock (&self->lock);
-  g_array_append_val (self->segments, segment);
+  self->flushed = TRUE;
   pv_entry_table_clear (self->table);
   g_rw_lock_writer_unlock (&self->lock);
   return TRUE;
+}
+
+/* Takes the filter into use that the database names now. */
+static gboolean
+refresh_filter (PvIndexWriter *self, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_autoptr(PvFilter) filter = NULL;
+
+  if (!pv_index_mend_filter (self->index, FALSE, error) || !pv_index_use (&use, self->index, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error)
+      || !pv_index_filter (self->index, use.database, &filter, error))
+    return FALSE;
+  use_filter (self, filter);
+  return TRUE;
+}
+
+/* Keeps the pending segments few: each of a large writer's lookups of its own objects goes through them. */
+static gboolean
+merge_own (PvIndexWriter *self, GError **error)
+{
+  PvMergeOptions options = { .writer = self->id, .fan_out = PV_MERGE_FAN_OUT, .budget = 2 * PV_INDEX_RUN_MAX };
+
+  return pv_index_merge (self->index, &options, error);
 }
 
 static OwnPack *
@@ -229,7 +281,7 @@ pv_index_writer_add (PvIndexWriter *self, const PvIndexEntry *entries, gsize n, 
       g_rw_lock_writer_unlock (&self->lock);
       entries += now;
       n -= now;
-      if (now == room && !flush_table (self, error))
+      if (now == room && (!flush_table (self, error) || !refresh_filter (self, error) || !merge_own (self, error)))
         return FALSE;
     }
   return TRUE;
@@ -248,20 +300,67 @@ pv_index_writer_rely (PvIndexWriter *self, guint32 pack)
 
 /* --- looking up --------------------------------------------------------------------------------------------------- */
 
-/* Takes what this writer has in memory; @segments: (out) (nullable) (transfer full): a copy of its pending segments. */
-static void
-find_own (PvIndexWriter *self, PvIndexWant *wants, guint n, GArray **segments)
+/* Answers from memory what can be: what this writer collected, and what the filter says is nowhere. The others become @wants. */
+static guint
+find_in_memory (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
+                PvIndexWant **wants, gboolean *flushed)
 {
+  guint n_wants = 0;
+
   g_rw_lock_reader_lock (&self->lock);
+  for (guint i = 0; n > 1 && self->filter != NULL && i < n; i++)
+    pv_filter_prefetch (self->filter, &names[i]);
   for (guint i = 0; i < n; i++)
-    if (pv_entry_table_find (self->table, &wants[i].name, &wants[i].location))
-      {
-        wants[i].found = TRUE;
-        wants[i].state = PV_PACK_LIVE;
-      }
-  if (self->segments->len > 0)
-    *segments = g_array_copy (self->segments);
+    {
+      found[i] = pv_entry_table_find (self->table, &names[i], &locations[i]);
+      if (found[i] || (self->filter != NULL && !pv_filter_test (self->filter, &names[i])))
+        continue;
+      if (*wants == NULL)
+        *wants = g_new0 (PvIndexWant, n - i);
+      (*wants)[n_wants++] = (PvIndexWant) { .name = names[i], .index = i };
+    }
+  *flushed = self->flushed;
   g_rw_lock_reader_unlock (&self->lock);
+  return n_wants;
+}
+
+/* This writer's pending segments as the transaction that @database is in sees them. (transfer full) */
+static GArray *
+list_own_segments (PvIndexWriter *self, PvDatabase *database, guint64 generation, GError **error)
+{
+  g_autoptr(GArray) rows = NULL;
+
+  g_rw_lock_reader_lock (&self->lock);
+  if (self->segments != NULL && self->generation == generation)
+    rows = g_array_ref (self->segments);
+  g_rw_lock_reader_unlock (&self->lock);
+  if (rows != NULL)
+    return g_steal_pointer (&rows);
+
+  rows = pv_segment_list (database, PV_SEGMENT_SELECT "WHERE s.writer = ?1 ORDER BY s.n_entries DESC", (gint64) self->id,
+                          error);
+  if (rows == NULL)
+    return NULL;
+  g_rw_lock_writer_lock (&self->lock);
+  g_clear_pointer (&self->segments, g_array_unref);
+  self->segments = g_array_ref (rows);
+  self->generation = generation;
+  g_rw_lock_writer_unlock (&self->lock);
+  return g_steal_pointer (&rows);
+}
+
+static gboolean
+find_in_own_segments (PvIndexWriter *self, PvDatabase *database, guint64 generation, PvIndexWant *wants, guint n,
+                      GError **error)
+{
+  g_autoptr(GArray) rows = list_own_segments (self, database, generation, error);
+
+  if (rows == NULL)
+    return FALSE;
+  for (guint i = 0; i < rows->len; i++)
+    if (!pv_index_find (database, NULL, &g_array_index (rows, PvSegmentRow, i).segment, 1, wants, n, error))
+      return FALSE;
+  return TRUE;
 }
 
 gboolean
@@ -270,31 +369,25 @@ pv_index_writer_lookup_many (PvIndexWriter *self, const PvName *names, guint n, 
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
-  g_autofree PvIndexWant *wants = g_new0 (PvIndexWant, n);
+  g_autofree PvIndexWant *wants = NULL;
   g_autoptr(PvIndexView) view = NULL;
-  g_autoptr(GArray) segments = NULL;
+  gboolean flushed;
+  guint n_wants = find_in_memory (self, names, n, locations, found, &wants, &flushed);
 
-  for (guint i = 0; i < n; i++)
-    {
-      wants[i].name = names[i];
-      wants[i].index = i;
-    }
-  find_own (self, wants, n, &segments);
-  pv_index_wants_sort (wants, n);
+  if (n_wants == 0)
+    return TRUE;
+  pv_index_wants_sort (wants, n_wants);
   if (!pv_index_use (&use, self->index, error)
       || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
     return FALSE;
   view = pv_index_view (self->index, use.database, error);
-  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error)
-      || (segments != NULL
-          && !pv_index_find (use.database, NULL, (const PvSegment *) segments->data, segments->len, wants, n, error)))
+  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n_wants, error)
+      || (flushed && !find_in_own_segments (self, use.database, view->generation, wants, n_wants, error)))
     return FALSE;
-  for (guint i = 0; i < n; i++)
+  for (guint i = 0; i < n_wants; i++)
     {
-      guint to = wants[i].index;
-
-      found[to] = wants[i].found && wants[i].state == PV_PACK_LIVE;
-      locations[to] = wants[i].location;
+      found[wants[i].index] = wants[i].found && wants[i].state == PV_PACK_LIVE;
+      locations[wants[i].index] = wants[i].location;
     }
   return TRUE;
 }
@@ -371,21 +464,36 @@ run_for_writer (PvDatabase *database, const char *sql, guint64 id, GError **erro
 static gboolean
 list_pending (PvIndexWriter *self, PvDatabase *database, GError **error)
 {
+  g_autoptr(PvFilter) filter = NULL;
   PvSegment segment;
 
   return (pv_entry_table_size (self->table) == 0
-          || write_table (self, database, PV_SEGMENT_LISTED, &segment, error))
+          || write_table (self, database, PV_SEGMENT_LISTED, &segment, &filter, error))
          && run_for_writer (database, "UPDATE segment SET state = 1, writer = NULL WHERE writer = ?1", self->id, error)
          && run_for_writer (database, "UPDATE pack SET writer = NULL WHERE writer = ?1", self->id, error)
          && run_for_writer (database, "DELETE FROM writer WHERE id = ?1", self->id, error)
          && pv_index_changed (database, error);
 }
 
-gboolean
-pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GError **error)
+static gboolean
+commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GError **error)
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+
+  return pv_index_use (&use, self->index, error)
+         && pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_DURABLE, error)
+         && check_registered (self, use.database, error) && take_back_packs (self, use.database, error)
+         && (snapshot == NULL || list_snapshot (use.database, snapshot, error))
+         && list_pending (self, use.database, error) && pv_transaction_commit (&transaction, error);
+}
+
+gboolean
+pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GError **error)
+{
+  PvMergeOptions merge = { .fan_out = PV_MERGE_FAN_OUT };
+  g_autoptr(GError) local = NULL;
+  guint64 n_added = 0;
 
   g_return_val_if_fail (!self->committed, FALSE);
   for (guint i = 0; i < self->packs->len; i++)
@@ -393,13 +501,14 @@ pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GErr
       const OwnPack *pack = &g_array_index (self->packs, OwnPack, i);
 
       g_return_val_if_fail (pack->n_added == pack->n_objects, FALSE);
+      n_added += pack->n_added;
     }
-  if (!pv_index_use (&use, self->index, error)
-      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_DURABLE, error)
-      || !check_registered (self, use.database, error) || !take_back_packs (self, use.database, error)
-      || (snapshot != NULL && !list_snapshot (use.database, snapshot, error))
-      || !list_pending (self, use.database, error) || !pv_transaction_commit (&transaction, error))
+  if (!commit (self, snapshot, error))
     return FALSE;
   self->committed = TRUE;
+  /* From here on nothing that fails can take the snapshot back. */
+  merge.budget = COMMIT_MERGE (n_added);
+  if (!pv_index_merge (self->index, &merge, &local))
+    g_debug ("index: left for later: %s", local->message);
   return TRUE;
 }

@@ -59,6 +59,7 @@ pv_index_unref (PvIndex *self)
     return;
   g_queue_clear_full (&self->idle, (GDestroyNotify) pv_database_free);
   g_clear_pointer (&self->view, pv_index_view_unref);
+  g_clear_pointer (&self->filter, pv_filter_unref);
   g_mutex_clear (&self->lock);
   g_free (self->directory);
   g_free (self->path);
@@ -157,27 +158,15 @@ pv_index_view_pack (const PvIndexView *self, guint32 number, PvPackState *state)
 static gboolean
 load_segments (PvIndexView *view, PvDatabase *database, GError **error)
 {
-  g_autoptr(GArray) segments = g_array_new (FALSE, FALSE, sizeof (PvSegment));
-  g_auto(PvQuery) query = PV_QUERY_INIT;
-  gboolean found;
+  g_autoptr(GArray) rows = pv_segment_list (database, PV_SEGMENT_SELECT "WHERE s.state = 1"
+                                                      " ORDER BY s.n_entries DESC, s.id DESC", 0, error);
 
-  if (!pv_query_prepare (&query, database, "SELECT " PV_SEGMENT_COLUMNS " FROM segment WHERE state = 1"
-                                           " ORDER BY n_entries DESC, id DESC", error))
+  if (rows == NULL)
     return FALSE;
-  for (;;)
-    {
-      PvSegmentRow row;
-
-      if (!pv_query_row (&query, &found, error))
-        return FALSE;
-      if (!found)
-        break;
-      if (!pv_segment_row_read (&query, &row, error))
-        return FALSE;
-      g_array_append_val (segments, row.segment);
-    }
-  view->n_segments = segments->len;
-  view->segments = (PvSegment *) g_array_free (g_steal_pointer (&segments), FALSE);
+  view->n_segments = rows->len;
+  view->segments = g_new (PvSegment, rows->len);
+  for (guint i = 0; i < rows->len; i++)
+    view->segments[i] = g_array_index (rows, PvSegmentRow, i).segment;
   return TRUE;
 }
 

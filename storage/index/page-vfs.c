@@ -4,8 +4,8 @@
 #include "index/page-vfs.h"
 
 #include <string.h>
-#include <xxhash.h>
 
+#include "chunk/frame.h"
 #include "util/error.h"
 #include "util/fault.h"
 
@@ -26,10 +26,14 @@ real_file (sqlite3_file *file)
   return (sqlite3_file *) ((File *) file + 1);
 }
 
+/* Of a page in its place: the offset counts, so that a page at the wrong one is found too. */
 static guint64
 page_checksum (const guint8 *page, gint64 offset)
 {
-  return GUINT64_TO_LE (XXH3_64bits_withSeed (page, PV_PAGE_SIZE - PV_PAGE_RESERVED, (guint64) offset));
+  guint64 number = (guint64) offset / PV_PAGE_SIZE;
+
+  return GUINT64_TO_LE (pv_checksum (page, PV_PAGE_SIZE - PV_PAGE_RESERVED)
+                        ^ number * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15));
 }
 
 static gboolean

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Segment: an immutable sorted run of entries, kept as buckets: rows (segment << 32 | bucket) of table "bucket".
+/* Segment: a sorted run of entries, kept as buckets: rows (segment << 32 | bucket) of table "bucket".
  *
- * Once written a segment never changes and its id is never used again, so whoever holds an id may read its buckets; that the rows are
- * still there is given by the transaction in which the id was seen.
+ * A segment's id is never used again and its buckets never change. A merge makes one segment (the target) of several (its sources) range by
+ * range, from the lowest names on: each step writes the target's next buckets and removes what it moved from the sources, in one
+ * transaction. So at any time each name lies either in the target or in the sources; the range of name prefixes in which a
+ * segment answers is part of what a transaction sees:
  *
- *   PENDING   written by a writer that has not committed: nobody else looks into it
+ *   PENDING   of a writer that has not committed: nobody else looks into it
  *   LISTED    part of the index
- *   TARGET    being written by a merge (index/merge.h); sources are LISTED until it is done
  *   DEAD      no longer part of anything; its rows are removed bit by bit
  *
  * All functions run inside the caller's transaction.
@@ -22,39 +23,58 @@ typedef enum
 {
   PV_SEGMENT_PENDING = 0,
   PV_SEGMENT_LISTED = 1,
-  PV_SEGMENT_TARGET = 2,
-  PV_SEGMENT_DEAD = 3,
+  PV_SEGMENT_DEAD = 2,
 } PvSegmentState;
+
+#define PV_PREFIX_END (G_GUINT64_CONSTANT (1) << 32)
 
 typedef struct
 {
   guint32 id;
   guint32 n_buckets;
-  guint64 n_entries;
+  guint64 n_entries; /* that it answers for */
+  guint64 begin;     /* it answers for prefixes from begin on … */
+  guint64 end;       /* … below this: 0 and PV_PREFIX_END outside merges */
 } PvSegment;
 
-/* Every column of table "segment" but the writer. */
 typedef struct
 {
   PvSegment segment;
   PvSegmentState state;
-  guint32 progress; /* TARGET: buckets written; DEAD: buckets removed */
-  guint32 target;   /* LISTED: the segment it is being merged into, 0 = none */
+  guint32 filled; /* buckets written: below n_buckets it is the target of a merge. DEAD: buckets removed */
+  guint32 target; /* the segment it is being merged into; 0 = none */
 } PvSegmentRow;
 
-/* The columns that pv_segment_row_read() expects, in order. */
-#define PV_SEGMENT_COLUMNS "id, n_buckets, n_entries, state, progress, coalesce (target, 0)"
-gboolean pv_segment_row_read (PvQuery *query, PvSegmentRow *row, GError **error);
+/* Beginning of the @sql of pv_segment_list(); goes on with WHERE, about s (the segment) and t (its target). */
+#define PV_SEGMENT_SELECT \
+  "SELECT s.id, s.n_buckets, s.n_entries, s.state, s.filled, coalesce (s.target, 0), coalesce (t.filled, 0)," \
+  " coalesce (t.n_buckets, 1) FROM segment AS s LEFT JOIN segment AS t ON t.id = s.target "
+/* The rows that the string literal @sql selects; @value becomes its ?1 when it has one. (element-type PvSegmentRow) */
+GArray *pv_segment_list (PvDatabase *database, const char *sql, gint64 value, GError **error);
 
-/* Adds a segment row for @n_entries entries; no buckets yet. @writer: 0 = none. */
+/* Adds a segment row with buckets for @n_entries entries, none of which are written yet. @writer: 0 = none. */
 gboolean pv_segment_insert (PvDatabase *database, PvSegmentState state, guint64 n_entries, guint64 writer,
                             PvSegment *segment, GError **error);
-/* Writes one bucket: @n sorted entries (PV_ENTRY_SIZE bytes each) at @data. Every bucket of a segment must be written, empty ones too. */
+/* Writes bucket @bucket: @n sorted entries (PV_ENTRY_SIZE bytes each) at @data. Every bucket is written, empty ones too. */
 gboolean pv_segment_put (PvDatabase *database, const PvSegment *segment, guint32 bucket, const guint8 *data, gsize n,
                          GError **error);
+/* Notes that @filled buckets are written and that @n_entries entries are in it; @target: 0 = none. */
+gboolean pv_segment_update (PvDatabase *database, const PvSegment *segment, guint32 filled, guint64 n_entries,
+                            guint32 target, GError **error);
 /* Writes a whole segment of @n sorted entries. */
 gboolean pv_segment_write (PvDatabase *database, PvSegmentState state, const PvIndexEntry *entries, gsize n,
                            guint64 writer, PvSegment *segment, GError **error);
+/* Removes the rows of buckets @first to @end - 1. */
+gboolean pv_segment_remove_buckets (PvDatabase *database, const PvSegment *segment, guint32 first, guint32 end,
+                                    GError **error);
+/* Removes the segment's own row. */
+gboolean pv_segment_remove (PvDatabase *database, const PvSegment *segment, GError **error);
+
+static inline gboolean
+pv_segment_answers (const PvSegment *self, guint32 prefix)
+{
+  return prefix >= self->begin && prefix < self->end;
+}
 
 /* One bucket, read as long as @query is: @data points at @n entries. A missing or ragged row is PV_ERROR_CORRUPT. */
 gboolean pv_segment_get (PvQuery *query, PvDatabase *database, const PvSegment *segment, guint32 bucket,
@@ -64,17 +84,19 @@ typedef struct
 {
   PvSegment segment;
   PvQuery query;
-  guint32 next; /* bucket that comes next */
-  guint32 end;  /* bucket after the last one wanted */
+  guint32 next;         /* bucket that comes next */
+  guint32 end;          /* bucket after the last one wanted */
+  guint64 begin_prefix; /* wanted */
+  guint64 end_prefix;   /* first not wanted */
 } PvSegmentScan;
-#define PV_SEGMENT_SCAN_INIT { { 0, 0, 0 }, PV_QUERY_INIT, 0, 0 }
+#define PV_SEGMENT_SCAN_INIT { .query = PV_QUERY_INIT }
 void pv_segment_scan_clear (PvSegmentScan *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvSegmentScan, pv_segment_scan_clear)
 
-/* Reads the buckets @first to @end - 1 in order. One scan at a time for a connection. */
-gboolean pv_segment_scan_begin (PvSegmentScan *self, PvDatabase *database, const PvSegment *segment, guint32 first,
-                                guint32 end, GError **error);
-/* @data: (out): NULL after the last. Bucket self->next - 1 was read. */
+/* Reads what the segment has of the prefixes from @begin on below @end, in order. One scan at a time for a connection. */
+gboolean pv_segment_scan_begin (PvSegmentScan *self, PvDatabase *database, const PvSegment *segment, guint64 begin,
+                                guint64 end, GError **error);
+/* The next bucket's entries, without those outside the range. @data: (out): NULL after the last. Bucket self->next - 1 was read. */
 gboolean pv_segment_scan_next (PvSegmentScan *self, const guint8 **data, guint *n, GError **error);
 
 G_END_DECLS
