@@ -16,9 +16,9 @@ G_BEGIN_DECLS
  * FALSE: the decoder will say what is wrong. */
 gboolean pv_mapped_ram_probe (int fd, guint64 offset);
 
-/* Reads the whole mapped-ram stream that starts at @offset of @fd through a fresh @decoder, and finishes it. The handler
- * sees pages block by block, in runs of up to 1 MiB; pages not marked in the bitmap are left out (they are zero). The
- * bitmap is read as a little-endian QEMU writes it. @name is for messages. */
+/* Reads the whole mapped-ram stream that starts at @offset of @fd through a fresh @decoder, and finishes it. The
+ * handler sees pages block by block, in runs of up to 1 MiB; pages not marked in the bitmap are left out (they are
+ * zero). The bitmap is read as a little-endian QEMU writes it. @name is for messages. */
 gboolean pv_mapped_ram_decode (int fd, guint64 offset, const char *name, PvStreamDecoder *decoder, GError **error);
 
 G_END_DECLS

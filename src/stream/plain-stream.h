@@ -15,9 +15,9 @@ G_BEGIN_DECLS
 
 typedef struct _PvPlainStream PvPlainStream;
 
-/* (transfer full): starts reading @fd at @offset. @fd is borrowed and must stay open; its file position is used, and for a
- * pipe @offset must be 0. @name is for messages. PV_ERROR_UNSUPPORTED when the program is not installed: the sentence names the
- * package. PV_SAVE_FORMAT_SPARSE is read like raw. */
+/* (transfer full): starts reading @fd at @offset. @fd is borrowed and must stay open; its file position is used, and
+ * for a pipe @offset must be 0. @name is for messages. PV_ERROR_UNSUPPORTED when the program is not installed: the
+ * sentence names the package. PV_SAVE_FORMAT_SPARSE is read like raw. */
 PvPlainStream *pv_plain_stream_open (int fd, guint64 offset, PvSaveFormat format, const char *name, GError **error);
 /* Up to @size bytes; 0 at the end, -1 with @error. A decompressor that failed is an error at the end, never a short
  * stream. */

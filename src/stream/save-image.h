@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvSaveImage: the libvirt save image around a stream: header, domain XML, cookie.
  *
- * Read in both byte orders; written little-endian, version 2. An image that libvirt never completed (`LibvirtQemudPart`)
- * is refused. The XML is foreign text: nothing here interprets it.
+ * Read in both byte orders; written little-endian, version 2. An image that libvirt never completed
+ * (`LibvirtQemudPart`) is refused. The XML is foreign text: nothing here interprets it.
  */
 #pragma once
 
@@ -49,9 +49,9 @@ PvSaveImage *pv_save_image_read (int fd, const char *name, GError **error);
 PvSaveImage *pv_save_image_open (const char *path, int *fd_out, GError **error);
 void pv_save_image_free (PvSaveImage *self);
 
-/* (transfer full): header, XML NUL [cookie NUL] padding, ready to have a stream appended. The size is a multiple of @align
- * (a power of two, 1 … 1 MiB). Without @complete the image is marked unfinished, as libvirt does while it writes.
- * PV_ERROR_INVALID when XML and cookie are too large. */
+/* (transfer full): header, XML NUL [cookie NUL] padding, ready to have a stream appended. The size is a multiple of
+ * @align (a power of two, 1 … 1 MiB). Without @complete the image is marked unfinished, as libvirt does while it
+ * writes. PV_ERROR_INVALID when XML and cookie are too large. */
 GBytes *pv_save_image_compose (const char *xml, const char *cookie, gboolean was_running, PvSaveFormat format,
                                guint align, gboolean complete, GError **error);
 /* Writes a composed unfinished start (align 4096) to @fd; the stream is to follow. @stream_offset: (out) (optional). */

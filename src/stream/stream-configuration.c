@@ -45,7 +45,8 @@ append_subsection (PvStreamHead *head, const char *name, guint32 version, const 
   g_byte_array_append (head->configuration, body, size);
 }
 
-/* Keeps all capabilities but mapped-ram, which says how this stream was carried and would bind the next reader to it. */
+/* Keeps all capabilities but mapped-ram, which says how this stream was carried and would bind the next reader to it.
+ * */
 static gboolean
 read_capabilities (PvStreamHead *head, PvStreamCarriage *carriage, guint32 version, PvCursor *cursor, GError **error)
 {

@@ -2,8 +2,8 @@
 /* The CONFIGURATION section of a stream: machine name, then subsections.
  *
  * Parsed piece by piece, because nothing but the next section's type byte says that it is over. Each function reads one
- * piece from @cursor, checks it, and appends it, normalized, to head->configuration. When the cursor latches, more bytes
- * are needed and nothing has happened (TRUE is returned).
+ * piece from @cursor, checks it, and appends it, normalized, to head->configuration. When the cursor latches, more
+ * bytes are needed and nothing has happened (TRUE is returned).
  */
 #pragma once
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvStreamDecoder: takes a QEMU migration stream (7.2 … 10.x) apart while it comes in.
  *
- * new → feed (any split of the stream) … → finish → head, devices → free. Push only: the decoder never blocks and owns no
- * descriptor. The handler is called from within feed(), in stream order: ram_blocks once, then pages and zero. The last
- * copy of a page counts (pre-copy sends pages again); a page that never comes is zero.
+ * new → feed (any split of the stream) … → finish → head, devices → free. Push only: the decoder never blocks and owns
+ * no descriptor. The handler is called from within feed(), in stream order: ram_blocks once, then pages and zero. The
+ * last copy of a page counts (pre-copy sends pages again); a page that never comes is zero.
  *
- * Understood: background-snapshot streams, pre-copy streams, device-only streams (xen-save-devices-state); mapped-ram files
- * through stream/mapped-ram.h. Refused, each with a sentence: post-copy packages, compress, xbzrle, multifd, RDMA, other iterable
- * sections (dirty-bitmap, vfio, …). All bytes are foreign: PV_ERROR_CORRUPT when they contradict themselves,
- * PV_ERROR_UNSUPPORTED when they are valid but not for us; never a crash, never an allocation by an unchecked number.
- * After an error the decoder refuses everything with the same error.
+ * Understood: background-snapshot streams, pre-copy streams, device-only streams (xen-save-devices-state); mapped-ram
+ * files through stream/mapped-ram.h. Refused, each with a sentence: post-copy packages, compress, xbzrle, multifd,
+ * RDMA, other iterable sections (dirty-bitmap, vfio, …). All bytes are foreign: PV_ERROR_CORRUPT when they contradict
+ * themselves, PV_ERROR_UNSUPPORTED when they are valid but not for us; never a crash, never an allocation by an
+ * unchecked number. After an error the decoder refuses everything with the same error.
  *
  * One thread at a time.
  */
@@ -23,7 +23,8 @@ G_BEGIN_DECLS
 
 #define PV_STREAM_DEVICES_MAX (256u << 20) /* bytes */
 
-/* Each may be NULL, and may return FALSE with @error set to stop the decoder. Pointers are valid only during the call. */
+/* Each may be NULL, and may return FALSE with @error set to stop the decoder. Pointers are valid only during the call.
+ * */
 typedef struct
 {
   /* Once, at the start of the RAM section, before any page. Never called for a device-only stream.

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvStreamEncoder: writes a pre-copy stream that a fresh QEMU loads.
  *
- * new → page / zero in any order (a page left out is zero in the new guest: nothing needs to be written for it) → finish
- * (devices). Bytes go to the write function in pieces of up to 1 MiB.
+ * new → page / zero in any order (a page left out is zero in the new guest: nothing needs to be written for it) →
+ * finish (devices). Bytes go to the write function in pieces of up to 1 MiB.
  *
  * The layout is deterministic, so that a driver that makes the stream on demand can compute where a page is:
  *
  *   start      pv_stream_head_append_start + pv_stream_head_append_ram_setup
  *   PART       5 bytes; one section for all pages
- *   records    each names its block: pv_stream_page_record_size() or pv_stream_zero_record_size() bytes, never shortened
- *   tail       EOS, footer, END section: pv_stream_tail_size() bytes
+ *   records    each names its block: pv_stream_page_record_size() or pv_stream_zero_record_size() bytes, never
+ * shortened   tail       EOS, footer, END section: pv_stream_tail_size() bytes
  *   devices    as given
  *
  * One thread at a time.

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvStreamHead: all that a QEMU migration stream says before its first page, normalized so that it can be written again.
+/* PvStreamHead: all that a QEMU migration stream says before its first page, normalized so that it can be written
+ * again.
  *
  * A decoder makes it; a snapshot keeps it as bytes (pv_stream_head_serialize, docs/format-qemu-stream.md); an encoder
- * writes it back. Normalized means: what only describes how the old stream was carried is gone (the mapped-ram capability,
- * post-copy announcements and their page sizes, commands); what the receiving QEMU checks is kept byte for byte (machine
- * name, UUID, target page bits, other capabilities).
+ * writes it back. Normalized means: what only describes how the old stream was carried is gone (the mapped-ram
+ * capability, post-copy announcements and their page sizes, commands); what the receiving QEMU checks is kept byte for
+ * byte (machine name, UUID, target page bits, other capabilities).
  *
  * A head made from a devices-only stream (xen-save-devices-state) has no blocks.
  *
@@ -24,7 +25,7 @@ G_BEGIN_DECLS
 typedef struct _PvStreamHead
 {
   guint32 version;         /* of the stream: 3 */
-  GByteArray *configuration; /* owned (nullable): the CONFIGURATION section after its type byte; NULL when there is none */
+  GByteArray *configuration; /* owned (nullable): the CONFIGURATION section after its type byte; NULL: none */
   char *machine;           /* owned (nullable): "pc-q35-7.2", parsed from the configuration */
   guint page_size;         /* bytes, power of two, PV_RAM_PAGE_MIN … PV_RAM_PAGE_MAX */
   gboolean footers;        /* sections end in a footer */

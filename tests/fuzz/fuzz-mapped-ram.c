@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Any bytes as a file with a stream in it, mapped-ram or not. So that inputs stay small, the first two bytes say where a hole
- * is put into the file: u8 position in units of 64 bytes, u8 length in units of 64 KiB. */
+/* Any bytes as a file with a stream in it, mapped-ram or not. So that inputs stay small, the first two bytes say where
+ * a hole is put into the file: u8 position in units of 64 bytes, u8 length in units of 64 KiB. */
 #include "config.h"
 
 #include <sys/mman.h>

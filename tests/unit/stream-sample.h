@@ -134,8 +134,8 @@ sample_devices (GByteArray *out, gboolean footer)
   g_byte_array_append (out, (const guint8 *) description, strlen (description));
 }
 
-/* A whole small background-snapshot stream: blocks "pc.ram" (4 pages) and "rom" (1 page); pc.ram page 0 is 11, 1 zero, 2 is
- * 22; rom is 33. */
+/* A whole small background-snapshot stream: blocks "pc.ram" (4 pages) and "rom" (1 page); pc.ram page 0 is 11, 1 zero,
+ * 2 is 22; rom is 33. */
 static inline GByteArray *
 sample_background (void)
 {

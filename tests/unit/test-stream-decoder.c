@@ -115,7 +115,8 @@ test_small_pieces (void)
     }
 }
 
-/* Cut anywhere, a stream is refused; but for the one place behind its EOF mark, where only the description is missing. */
+/* Cut anywhere, a stream is refused; but for the one place behind its EOF mark, where only the description is missing.
+ * */
 static void
 test_truncation (void)
 {
@@ -622,8 +623,8 @@ test_real_devices (void)
 int
 main (int argc, char **argv)
 {
-  static const char *const real[] = { "background-pc-7.2", "background-q35-7.2", "background-pc-10.0", "precopy-q35-7.2",
-                                      "precopy-pc-10.0", "precopy-pc-2.3-7.2" };
+  static const char *const real[] = { "background-pc-7.2", "background-q35-7.2", "background-pc-10.0",
+                                      "precopy-q35-7.2",   "precopy-pc-10.0",    "precopy-pc-2.3-7.2" };
 
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/stream-decoder/background", test_background);
