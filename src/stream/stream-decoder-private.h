@@ -59,6 +59,7 @@ struct _PvStreamDecoder
   guint64 gap_left;          /* bytes */
 
   guint64 n_pages, n_zero, n_bytes, n_parsed;
+  guint64 page_position;     /* bytes of the stream before the page that is handed over */
 };
 
 static inline const PvRamBlock *

@@ -302,6 +302,12 @@ pv_stream_decoder_n_bytes (const PvStreamDecoder *self)
   return self->n_bytes;
 }
 
+guint64
+pv_stream_decoder_page_position (const PvStreamDecoder *self)
+{
+  return self->page_position;
+}
+
 gboolean
 pv_stream_decoder_ram_started (const PvStreamDecoder *self)
 {

@@ -247,6 +247,7 @@ pv_stream_step_record (PvStreamDecoder *self, PvCursor *cursor, GError **error)
   if (offset >= pv_stream_block_at (self, self->block)->size)
     return pv_corrupt (error, "a page at %" G_GUINT64_FORMAT ", behind the end of RAM block %s", offset,
                        pv_stream_block_at (self, self->block)->name);
+  self->page_position = self->n_parsed + cursor->offset - page_size;
   if (kind == PV_RAM_PAGE)
     return pv_stream_decoder_emit_pages (self, self->block, offset, payload, page_size, error) ? PV_STEP_DONE
                                                                                                : PV_STEP_FAILED;
