@@ -9,12 +9,13 @@ G_BEGIN_DECLS
 
 typedef void (*PvTransferProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
 
-/* Writes the memory of @snapshot as a libvirt save image that stock `virsh restore` takes. @xml: (nullable): another domain XML to put into it.
- * A memory image that was imported comes out with the same bytes. */
+/* Writes the memory of @snapshot as a libvirt save image that stock `virsh restore` takes. @xml: (nullable): another
+ * domain XML to put into it. A memory image that was imported comes out with the same bytes. */
 gboolean pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd, const char *name,
                            PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
 
-/* Writes disk @target as @format "raw" or "qcow2" to the new file @path (never overwritten), holes kept. */
+/* Writes disk @target as @format "raw" or "qcow2" (nullable: as it was imported, else raw) to the new file @path
+ * (never overwritten), holes kept. */
 gboolean pv_export_disk (PvStore *store, PvSnapshot *snapshot, const char *target, const char *format, const char *path,
                          PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
 

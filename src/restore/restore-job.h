@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvRestoreJob: a guest from a snapshot (eager: all memory is loaded before it runs).
  *
- * The old guest is never harmed: a domain of that name that runs is refused; files that exist are never overwritten; when
- * anything fails, what was made is removed and nothing else.
+ * The old guest is never harmed: a domain of that name that runs is refused; files that exist are never overwritten;
+ * when anything fails, what was made is removed and nothing else.
  */
 #pragma once
 
@@ -37,8 +37,9 @@ void pv_restore_result_clear (PvRestoreResult *self);
 
 typedef void (*PvRestoreProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
 
-gboolean pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot, const PvRestoreOptions *options,
-                         PvRestoreResult *result, PvRestoreProgressFunc progress, gpointer data,
+gboolean pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot,
+                         const PvRestoreOptions *options, PvRestoreResult *result,
+                         PvRestoreProgressFunc progress, gpointer data,
                          GCancellable *cancellable, GError **error);
 
 G_END_DECLS

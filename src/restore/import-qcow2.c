@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2 images: the disk that they show becomes a disk volume, by way of qemu-img; the file itself is kept as a blob,
+ * whose data clusters are chunks that the disk has already. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "restore/import-private.h"
+#include "util/cursor.h"
+#include "util/error.h"
+#include "util/file.h"
+
+#define HEADER_SIZE 104u               /* bytes of a version 3 header */
+#define INCOMPATIBLE_DATA_FILE (1u << 2)
+
+/* The file is foreign: one that names another file must not make us read that. */
+static gboolean
+check_header (PvImport *import, GError **error)
+{
+  guint8 bytes[HEADER_SIZE] = { 0 };
+  PvCursor cursor = PV_CURSOR_INIT (bytes, sizeof bytes);
+  guint32 version, crypt;
+  guint64 backing, features;
+
+  if (!pv_pread_exact (import->fd, bytes, MIN (import->size, HEADER_SIZE), 0, import->path, error))
+    return FALSE;
+  pv_cursor_be32 (&cursor); /* magic */
+  version = pv_cursor_be32 (&cursor);
+  backing = pv_cursor_be64 (&cursor);
+  cursor.offset = 32;
+  crypt = pv_cursor_be32 (&cursor);
+  cursor.offset = 72;
+  features = pv_cursor_be64 (&cursor);
+  if (version != 2 && version != 3)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "%s: qcow2 version %u is not supported (only 2 and 3)", import->path,
+                     version);
+  if (backing != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "%s has a backing file: make one image of both with 'qemu-img convert -O qcow2' first",
+                     import->path);
+  if (crypt != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "%s is encrypted: decrypt it with 'qemu-img convert' first",
+                     import->path);
+  if (version == 3 && (features & INCOMPATIBLE_DATA_FILE) != 0)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "%s keeps its data in another file: make one image of both with 'qemu-img convert' first",
+                     import->path);
+  return TRUE;
+}
+
+/* Runs qemu-img on the very file that was checked: by its descriptor. */
+static gboolean
+convert (PvImport *import, const char *raw, GError **error)
+{
+  g_autoptr(GSubprocessLauncher) launcher
+    = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
+  g_autoptr(GSubprocess) process = NULL;
+  g_autofree char *program = g_find_program_in_path ("qemu-img");
+  g_autofree char *complaint = NULL;
+
+  if (program == NULL)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "qcow2 images are read by qemu-img: install the package 'qemu-utils'");
+  g_subprocess_launcher_take_fd (launcher, fcntl (import->fd, F_DUPFD_CLOEXEC, 3), 3);
+  process = g_subprocess_launcher_spawn (launcher, error, program, "convert", "-U", "-f", "qcow2", "-O", "raw",
+                                         "/dev/fd/3", raw, NULL);
+  if (process == NULL)
+    return FALSE;
+  if (!g_subprocess_communicate_utf8 (process, NULL, import->transfer.cancellable, NULL, &complaint, error))
+    {
+      g_subprocess_force_exit (process);
+      g_subprocess_wait (process, NULL, NULL);
+      if (g_cancellable_is_cancelled (import->transfer.cancellable))
+        {
+          g_clear_error (error);
+          return pv_throw (error, PV_ERROR_CANCELLED, "stopped");
+        }
+      return FALSE;
+    }
+  if (!g_subprocess_get_successful (process))
+    return pv_throw (error, PV_ERROR_FAILED, "%s: %s", import->path, g_strdelimit (g_strstrip (complaint), "\n", ' '));
+  return TRUE;
+}
+
+gboolean
+pv_import_qcow2 (PvImport *import, GError **error)
+{
+  g_autoptr(PvStoreScratch) scratch = NULL;
+  g_autofree char *raw = NULL;
+  g_auto(PvFd) fd = PV_FD_NONE;
+  off_t size;
+
+  import->transfer.phase = "reading disk";
+  import->state = PV_GUEST_SHUTOFF;
+  if (!check_header (import, error))
+    return FALSE;
+  scratch = pv_store_scratch_new (import->store, error);
+  if (scratch == NULL)
+    return FALSE;
+  raw = g_build_filename (pv_store_scratch_path (scratch), "disk.raw", NULL);
+  if (!convert (import, raw, error))
+    return FALSE;
+  fd = pv_openat (AT_FDCWD, raw, O_RDONLY, 0, error);
+  size = fd >= 0 ? lseek (fd, 0, SEEK_END) : -1;
+  if (size < 0)
+    return FALSE;
+  return pv_import_copy (import, fd, (guint64) size, PV_VOLUME_DISK, PV_IMPORT_DISK, error)
+         && pv_import_copy (import, import->fd, import->size, PV_VOLUME_BLOB, PV_BLOB_IMAGE, error)
+         && pv_import_note_format (import, "qcow2", error);
+}
