@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "cli/commands.h"
+
+#include <stdio.h>
+
+#include "capture/capture-job.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "restore/restore-job.h"
+#include "util/error.h"
+#include "util/snapshot-name.h"
+
+static char *opt_name, *opt_disks, *opt_disks_dir;
+static gboolean opt_paused, opt_eager;
+
+static const GOptionEntry options[] = {
+  { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "Give the guest another name, and a new UUID", "NEW" },
+  { "paused", 0, 0, G_OPTION_ARG_NONE, &opt_paused, "Leave the guest paused", NULL },
+  { "eager", 0, 0, G_OPTION_ARG_NONE, &opt_eager, "Load all memory before the guest runs", NULL },
+  { "disks", 0, 0, G_OPTION_ARG_STRING, &opt_disks, "copy: full copies; overlay: qcow2 overlays over the store (copy)",
+    "HOW" },
+  { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks_dir, "Where the new disks go (beside the original ones)",
+    "DIR" },
+  G_OPTION_ENTRY_NULL
+};
+
+static void
+print_result (PvCli *cli, const PvRestoreResult *result)
+{
+  if (cli->json)
+    {
+      g_autoptr(JsonBuilder) builder = json_builder_new ();
+
+      json_builder_begin_object (builder);
+      pv_json_string (builder, "domain", result->domain);
+      pv_json_boolean (builder, "lazy", result->lazy);
+      pv_json_number (builder, "running_ms", result->running_ms);
+      pv_json_number (builder, "total_ms", result->total_ms);
+      pv_json_size (builder, "pages_on_demand", result->pages_on_demand);
+      json_builder_end_object (builder);
+      pv_json_print (builder);
+    }
+  else
+    {
+      g_autofree char *running = pv_output_duration (result->running_ms);
+
+      printf ("%s is back after %s\n", result->domain, running);
+    }
+}
+
+static gboolean
+read_options (PvRestoreOptions *restore, GError **error)
+{
+  restore->name = opt_name;
+  restore->paused = opt_paused;
+  restore->disks = PV_RESTORE_DISKS_COPY;
+  if (opt_name != NULL && !pv_domain_name_check (opt_name, error))
+    return FALSE;
+  if (g_strcmp0 (opt_disks, "overlay") == 0)
+    restore->disks = PV_RESTORE_DISKS_OVERLAY;
+  else if (opt_disks != NULL && !g_str_equal (opt_disks, "copy"))
+    {
+      g_autofree char *shown = pv_escape_for_message (opt_disks);
+
+      return pv_throw (error, PV_ERROR_INVALID, "--disks is copy or overlay, not '%s'", shown);
+    }
+  return TRUE;
+}
+
+static PvExit
+run_restore (PvCli *cli, char **args, GError **error)
+{
+  g_autoptr(PvStore) store = NULL;
+  g_autoptr(PvSnapshot) snapshot = NULL;
+  g_autoptr(PvConnection) connection = NULL;
+  g_autoptr(PvProgress) progress = NULL;
+  g_autofree char *disks_dir = NULL;
+  PvRestoreOptions restore = { 0 };
+  PvRestoreResult result = { 0 };
+  gboolean done;
+
+  if (!pv_cli_check_snapshot (cli, args[0], error) || !read_options (&restore, error))
+    return PV_EXIT_USAGE;
+  if (opt_disks_dir != NULL)
+    restore.disks_dir = disks_dir = g_canonicalize_filename (opt_disks_dir, NULL);
+  store = pv_cli_open_store (cli, 0, error);
+  snapshot = store != NULL ? pv_cli_lookup (cli, store, args[0], error) : NULL;
+  connection = snapshot != NULL ? pv_cli_open_connection (cli, error) : NULL;
+  if (connection == NULL)
+    return PV_EXIT_FAILED;
+  progress = pv_progress_new ();
+  done = pv_restore_run (store, connection, snapshot, &restore, &result, pv_progress_update, progress,
+                         cli->cancellable, error);
+  g_clear_pointer (&progress, pv_progress_free);
+  if (done)
+    print_result (cli, &result);
+  pv_restore_result_clear (&result);
+  return done ? PV_EXIT_OK : PV_EXIT_FAILED;
+}
+
+const PvCommand pv_command_restore = {
+  .name = "restore",
+  .arguments = "DOMAIN@NAME",
+  .summary = "Bring a guest back",
+  .details = "The guest goes on from the snapshot's instant: memory, devices and disks. Its disks are new\n"
+             "qcow2 files; no existing file is touched. A running domain of that name is refused: shut it\n"
+             "off, or give the new one another name with --name. If the guest was defined persistently, so\n"
+             "is the restored one, with the new disks in its definition.\n"
+             "\n"
+             "A snapshot of disks only (of a shut-off domain, or --disk-only) gives a domain that is shut\n"
+             "off.\n"
+             "\n"
+             "Examples:\n"
+             "  pagevault restore web1@before-upgrade\n"
+             "  pagevault restore web1@before-upgrade --name web1-debug --paused --disks-dir /srv/scratch\n"
+             "\n"
+             "Keys of --json: domain, lazy, running_ms, total_ms, pages_on_demand.",
+  .min_args = 1,
+  .max_args = 1,
+  .options = options,
+  .run = run_restore,
+};

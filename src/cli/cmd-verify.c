@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "cli/commands.h"
+
+#include <stdio.h>
+
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "util/bytesize.h"
+#include "util/error.h"
+
+static gboolean opt_rebuild_index;
+
+static const GOptionEntry options[] = {
+  { "rebuild-index", 0, 0, G_OPTION_ARG_NONE, &opt_rebuild_index,
+    "First make the index anew from packs and snapshot objects", NULL },
+  G_OPTION_ENTRY_NULL
+};
+
+static void
+print_json (const PvVerifyResult *result, GPtrArray *dropped)
+{
+  g_autoptr(JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  pv_json_size (builder, "checked_bytes", result->checked_bytes);
+  json_builder_set_member_name (builder, "damaged");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < result->damaged->len; i++)
+    {
+      const PvDamage *damage = g_ptr_array_index (result->damaged, i);
+
+      json_builder_begin_object (builder);
+      pv_json_string (builder, "what", damage->what);
+      pv_json_string (builder, "why", damage->why);
+      pv_json_strings (builder, "snapshots", damage->snapshots);
+      json_builder_end_object (builder);
+    }
+  json_builder_end_array (builder);
+  if (opt_rebuild_index)
+    pv_json_strings (builder, "dropped", dropped);
+  json_builder_end_object (builder);
+  pv_json_print (builder);
+}
+
+static void
+print_damage (const PvDamage *damage)
+{
+  printf ("%s: %s\n", damage->what, damage->why);
+  for (guint i = 0; damage->snapshots != NULL && i < damage->snapshots->len; i++)
+    printf ("  hits %s\n", (const char *) g_ptr_array_index (damage->snapshots, i));
+}
+
+static void
+print_text (const PvVerifyResult *result, GPtrArray *dropped)
+{
+  g_autofree char *checked = pv_bytesize_format (result->checked_bytes);
+
+  for (guint i = 0; i < dropped->len; i++)
+    printf ("left out: %s\n", (const char *) g_ptr_array_index (dropped, i));
+  for (guint i = 0; i < result->damaged->len; i++)
+    print_damage (g_ptr_array_index (result->damaged, i));
+  if (result->damaged->len == 0)
+    printf ("%s checked, no damage found\n", checked);
+  else
+    printf ("%s checked, %u damaged\n", checked, result->damaged->len);
+}
+
+static gboolean
+work (PvCli *cli, PvVerifyResult *result, GPtrArray *dropped, GError **error)
+{
+  g_autoptr(PvProgress) progress = pv_progress_new ();
+  g_autoptr(PvStore) store = NULL;
+
+  if (opt_rebuild_index
+      && !pv_store_rebuild_index (cli->store_directory, dropped, pv_progress_update, progress, cli->cancellable,
+                                  error))
+    return FALSE;
+  store = pv_cli_open_store (cli, 0, error);
+  return store != NULL && pv_store_verify (store, result, pv_progress_update, progress, cli->cancellable, error);
+}
+
+static PvExit
+run_verify (PvCli *cli, char **args, GError **error)
+{
+  g_autoptr(GPtrArray) dropped = g_ptr_array_new_with_free_func (g_free);
+  PvVerifyResult result = { 0 };
+  PvExit exit_status = PV_EXIT_FAILED;
+  g_autoptr(GError) local = NULL;
+
+  if (work (cli, &result, dropped, &local))
+    {
+      exit_status = result.damaged->len > 0 || dropped->len > 0 ? PV_EXIT_DAMAGE : PV_EXIT_OK;
+      if (cli->json)
+        print_json (&result, dropped);
+      else
+        print_text (&result, dropped);
+    }
+  else
+    {
+      if (g_error_matches (local, PV_ERROR, PV_ERROR_CORRUPT))
+        exit_status = PV_EXIT_DAMAGE;
+      g_propagate_error (error, g_steal_pointer (&local));
+    }
+  pv_verify_result_clear (&result);
+  return exit_status;
+}
+
+const PvCommand pv_command_verify = {
+  .name = "verify",
+  .arguments = "",
+  .summary = "Read everything in the store and check it",
+  .details = "Every file is read, every checksum and name is checked, and that all is there that snapshots\n"
+             "refer to. What is damaged is named together with the snapshots it hits; the exit status is 3\n"
+             "then.\n"
+             "\n"
+             "--rebuild-index is for a lost or damaged index.sqlite: packs and snapshot objects say all\n"
+             "that is in it. Nobody else may be using the store meanwhile. Snapshots that are not complete\n"
+             "any more are left out and listed.\n"
+             "\n"
+             "Examples:\n"
+             "  pagevault verify\n"
+             "  pagevault verify --json | jq -r '.damaged[].snapshots[]' | sort -u\n"
+             "  pagevault verify --rebuild-index\n"
+             "\n"
+             "Keys of --json: checked_bytes, damaged (an array of what, why, snapshots); with\n"
+             "--rebuild-index also dropped (an array of sentences).",
+  .max_args = 0,
+  .options = options,
+  .run = run_verify,
+};

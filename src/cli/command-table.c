@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "cli/commands.h"
+
+const PvCommand *const pv_commands[] = {
+  &pv_command_init, &pv_command_list,   &pv_command_show, &pv_command_export, &pv_command_import, &pv_command_delete,
+  &pv_command_stat, &pv_command_doctor, NULL,
+};

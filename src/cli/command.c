@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "util/error.h"
+#include "util/snapshot-name.h"
+
+const PvCommand *
+pv_command_find (const char *name)
+{
+  for (guint i = 0; pv_commands[i] != NULL; i++)
+    if (g_str_equal (pv_commands[i]->name, name))
+      return pv_commands[i];
+  return NULL;
+}
+
+/* The number of letters to change, add or drop to make one word of the other. Both shorter than 64 bytes. */
+static guint
+edit_distance (const char *a, const char *b)
+{
+  guint row[64];
+  gsize n = strlen (b);
+
+  for (gsize j = 0; j <= n; j++)
+    row[j] = (guint) j;
+  for (gsize i = 1; a[i - 1] != '\0'; i++)
+    {
+      guint diagonal = row[0];
+
+      row[0] = (guint) i;
+      for (gsize j = 1; j <= n; j++)
+        {
+          guint best = MIN (MIN (row[j], row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+
+          diagonal = row[j];
+          row[j] = best;
+        }
+    }
+  return row[n];
+}
+
+const char *
+pv_command_suggest (const PvCommand *const *commands, const char *word)
+{
+  const char *nearest = NULL;
+  guint least = 3;
+
+  if (strlen (word) >= 64 || *word == '\0')
+    return NULL;
+  for (guint i = 0; commands[i] != NULL; i++)
+    {
+      const char *name = commands[i]->name;
+      guint distance = g_str_has_prefix (name, word) ? 0 : edit_distance (word, name);
+
+      if (distance < least && distance < strlen (name))
+        {
+          least = distance;
+          nearest = name;
+        }
+    }
+  return nearest;
+}
+
+char *
+pv_command_list_help (void)
+{
+  g_autoptr(GString) help = g_string_new (
+    "Usage: pagevault [OPTION...] COMMAND [ARGUMENT...]\n"
+    "\n"
+    "Live checkpoints of libvirt guests, kept in a deduplicated store. A snapshot is written DOMAIN@NAME.\n"
+    "\n"
+    "Commands:\n");
+
+  for (guint i = 0; pv_commands[i] != NULL; i++)
+    g_string_append_printf (help, "  %-10s %s\n", pv_commands[i]->name, pv_commands[i]->summary);
+  g_string_append (help,
+                   "\n"
+                   "Options, before or behind the command:\n"
+                   "  -c, --connect=URI   libvirt connection (LIBVIRT_DEFAULT_URI, then qemu:///system)\n"
+                   "      --store=DIR     the store (PAGEVAULT_STORE, then " PV_DEFAULT_STORE ")\n"
+                   "      --json          print JSON instead of text\n"
+                   "  -h, --help          show this, or the help of a command\n"
+                   "      --version       show the version\n"
+                   "\n"
+                   "Exit status: 0 done, 1 failed, 2 wrong command line, 3 damage found.\n"
+                   "'pagevault COMMAND --help' tells all about one command, with examples.\n");
+  return g_string_free (g_steal_pointer (&help), FALSE);
+}
+
+/* What may stand before the command and behind it. */
+typedef struct
+{
+  char *uri;             /* (owned) (nullable) */
+  char *store_directory; /* (owned) (nullable) */
+  gboolean json, help, version;
+  char **rest;           /* (owned) (nullable): arguments */
+} GlobalOptions;
+
+static void
+global_options_clear (GlobalOptions *self)
+{
+  g_free (self->uri);
+  g_free (self->store_directory);
+  g_strfreev (self->rest);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GlobalOptions, global_options_clear)
+
+static void
+add_global_options (GOptionContext *context, GlobalOptions *global)
+{
+  const GOptionEntry entries[] = {
+    { "connect", 'c', 0, G_OPTION_ARG_STRING, &global->uri, "libvirt connection", "URI" },
+    { "store", 0, 0, G_OPTION_ARG_FILENAME, &global->store_directory, "The store", "DIR" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &global->json, "Print JSON instead of text", NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &global->help, "Show help", NULL },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &global->rest, NULL, NULL },
+    G_OPTION_ENTRY_NULL
+  };
+
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, entries, NULL);
+}
+
+static void
+adopt_global_options (PvCli *cli, GlobalOptions *global)
+{
+  if (global->uri != NULL)
+    {
+      g_free (cli->uri);
+      cli->uri = g_steal_pointer (&global->uri);
+    }
+  if (global->store_directory != NULL)
+    {
+      g_free (cli->store_directory);
+      cli->store_directory = g_steal_pointer (&global->store_directory);
+    }
+  cli->json |= global->json;
+}
+
+static gboolean
+check_count (const PvCommand *self, guint n_args, GError **error)
+{
+  if (n_args < self->min_args)
+    return pv_throw (error, PV_ERROR_INVALID, "an argument is missing: write 'pagevault %s %s'", self->name,
+                     self->arguments);
+  if (n_args > self->max_args)
+    return pv_throw (error, PV_ERROR_INVALID, "too many arguments: write 'pagevault %s%s%s'", self->name,
+                     *self->arguments != '\0' ? " " : "", self->arguments);
+  return TRUE;
+}
+
+static void
+print_help (const PvCommand *self, GOptionContext *context)
+{
+  g_autofree char *usage = g_strconcat ("pagevault ", self->name, NULL);
+  g_autofree char *text = NULL;
+
+  g_set_prgname (usage);
+  text = g_option_context_get_help (context, TRUE, NULL);
+  g_set_prgname ("pagevault");
+  fputs (text, stdout);
+}
+
+/* Turns GOption's complaint into one of ours. Always USAGE. */
+static PvExit
+usage_error (GError **error, const GError *cause, const char *see)
+{
+  g_autofree char *shown = pv_escape_for_message (cause->message);
+
+  pv_throw (error, PV_ERROR_INVALID, "%s; see '%s --help'", shown, see);
+  return PV_EXIT_USAGE;
+}
+
+static PvExit
+run_command (const PvCommand *self, PvCli *cli, int argc, char **argv, GError **error)
+{
+  g_auto(GlobalOptions) global = { 0 };
+  g_autoptr(GOptionContext) context = g_option_context_new (self->arguments);
+  g_autofree char *summary = g_strconcat (self->summary, ".", NULL);
+  g_autofree char *see = g_strconcat ("pagevault ", self->name, NULL);
+  g_autoptr(GError) local = NULL;
+  char *no_args[] = { NULL };
+  char **args;
+
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, self->details);
+  if (self->options != NULL)
+    g_option_context_add_main_entries (context, self->options, NULL);
+  add_global_options (context, &global);
+  if (!g_option_context_parse (context, &argc, &argv, &local))
+    return usage_error (error, local, see);
+  if (global.help)
+    {
+      print_help (self, context);
+      return PV_EXIT_OK;
+    }
+  adopt_global_options (cli, &global);
+  args = global.rest != NULL ? global.rest : no_args;
+  if (!check_count (self, g_strv_length (args), error))
+    return PV_EXIT_USAGE;
+  return self->run (cli, args, error);
+}
+
+/* The first word that is no command. */
+static PvExit
+unknown_command (const char *word, GError **error)
+{
+  g_autofree char *shown = pv_escape_for_message (word);
+  const char *meant = pv_command_suggest (pv_commands, word);
+
+  if (meant != NULL)
+    pv_throw (error, PV_ERROR_INVALID, "there is no command '%s'; did you mean '%s'?", shown, meant);
+  else
+    pv_throw (error, PV_ERROR_INVALID, "there is no command '%s'; 'pagevault --help' lists them", shown);
+  return PV_EXIT_USAGE;
+}
+
+PvExit
+pv_command_dispatch (PvCli *cli, int argc, char **argv, const PvCommand **command, GError **error)
+{
+  g_auto(GlobalOptions) global = { 0 };
+  g_autoptr(GOptionContext) context = g_option_context_new (NULL);
+  const GOptionEntry version[] = {
+    { "version", 0, 0, G_OPTION_ARG_NONE, &global.version, "Show the version", NULL },
+    G_OPTION_ENTRY_NULL
+  };
+  g_autoptr(GError) local = NULL;
+
+  *command = NULL;
+  g_option_context_add_main_entries (context, version, NULL);
+  add_global_options (context, &global);
+  g_option_context_set_strict_posix (context, TRUE);
+  if (!g_option_context_parse (context, &argc, &argv, &local))
+    return usage_error (error, local, "pagevault");
+  if (global.version)
+    {
+      puts ("pagevault " PV_VERSION);
+      return PV_EXIT_OK;
+    }
+  if (global.rest == NULL || global.help)
+    {
+      g_autofree char *help = pv_command_list_help ();
+
+      fputs (help, global.help ? stdout : stderr);
+      return global.help ? PV_EXIT_OK : PV_EXIT_USAGE;
+    }
+  adopt_global_options (cli, &global);
+  *command = pv_command_find (global.rest[0]);
+  if (*command == NULL)
+    return unknown_command (global.rest[0], error);
+  return run_command (*command, cli, (int) g_strv_length (global.rest), global.rest, error);
+}
