@@ -61,8 +61,8 @@ guint64 pv_stream_decoder_n_pages (const PvStreamDecoder *self);
 guint64 pv_stream_decoder_n_zero (const PvStreamDecoder *self);
 guint64 pv_stream_decoder_n_bytes (const PvStreamDecoder *self); /* bytes of the stream fed so far */
 
-/* Where the page that is being handed over lies: bytes from the start of the stream. Only from within the handler's pages, and
- * not for a mapped-ram file. */
+/* Where the page that is being handed over lies: bytes from the start of the stream. Only from within the handler's
+ * pages, and not for a mapped-ram file. */
 guint64 pv_stream_decoder_page_position (const PvStreamDecoder *self);
 
 /* TRUE from the first page record on: with background-snapshot all memory is write-protected by then. */

@@ -541,6 +541,44 @@ test_milestones (void)
   g_assert_true (pv_stream_decoder_ram_done (decoder));
 }
 
+typedef struct
+{
+  const GByteArray *stream;
+  PvStreamDecoder *decoder;
+  guint n_pages;
+} Positions;
+
+static gboolean
+check_position (guint block, guint64 offset, const guint8 *bytes, guint n_bytes, gpointer data, GError **error)
+{
+  Positions *self = data;
+  guint64 at = pv_stream_decoder_page_position (self->decoder);
+
+  g_assert_cmpuint (at + n_bytes, <=, self->stream->len);
+  g_assert_cmpmem (self->stream->data + at, n_bytes, bytes, n_bytes);
+  self->n_pages++;
+  return TRUE;
+}
+
+/* Wherever the stream is cut: a page's position is where its bytes are. */
+static void
+test_page_position (void)
+{
+  static const PvStreamHandler handler = { .pages = check_position };
+  g_autoptr(GByteArray) stream = sample_background ();
+
+  for (gsize at = 1; at < stream->len; at += 3)
+    {
+      Positions positions = { .stream = stream };
+      g_autoptr(PvStreamDecoder) decoder = pv_stream_decoder_new (&handler, &positions);
+
+      positions.decoder = decoder;
+      g_assert_true (pv_stream_decoder_feed (decoder, stream->data, at, NULL));
+      g_assert_true (pv_stream_decoder_feed (decoder, stream->data + at, stream->len - at, NULL));
+      g_assert_cmpuint (positions.n_pages, ==, 3);
+    }
+}
+
 static void
 test_trailing (void)
 {
@@ -646,6 +684,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stream-decoder/no-page-at-all", test_no_page_at_all);
   g_test_add_func ("/stream-decoder/handler-stops", test_handler_stops);
   g_test_add_func ("/stream-decoder/milestones", test_milestones);
+  g_test_add_func ("/stream-decoder/page-position", test_page_position);
   g_test_add_func ("/stream-decoder/trailing", test_trailing);
   g_test_add_func ("/stream-decoder/device-only", test_device_only);
   g_test_add_func ("/stream-decoder/real-devices", test_real_devices);
