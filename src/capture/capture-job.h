@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvCaptureJob: one live checkpoint of one guest, from checks to a listed snapshot.
  *
- *   CHECKING -> PREPARING -> FROZEN -> DRAINING -> COMMITTING -> DONE
- *                    any of them -> UNDOING -> FAILED
+ *   CHECKING -> PREPARING -> FROZEN -> DRAINING -> COMMITTING -> MERGING -> DONE
+ *                    any but the last two -> UNDOING -> FAILED
  *
  * A GObject with signals, emitted in the thread that runs the job:
  *   state-changed (guint state)             each step of the table above
  *   progress (guint64 done, guint64 total)  bytes of memory and disks, at most ten times a second
  *
- * The guest is sacred: however pv_capture_job_run() ends, and also when this process is killed at any instruction, the guest is back in the run state
- * that the user had it in, on a valid disk chain (a guardian process sees to it).
+ * The guest is sacred: however pv_capture_job_run() ends, and also when this process is killed at any instruction, the
+ * guest is back in the run state that the user had it in, on a valid disk chain (a guardian process sees to it).
  */
 #pragma once
 
 #include <glib-object.h>
 
+#include "capture/capture-options.h"
 #include "store/txn.h"
 #include "virt/guest.h"
-#include "xml/snapshot-xml.h"
 
 G_BEGIN_DECLS
 
@@ -28,35 +28,12 @@ typedef enum
   PV_CAPTURE_FROZEN,     /* the guest is paused: milliseconds */
   PV_CAPTURE_DRAINING,   /* the guest runs; memory and disks are taken in */
   PV_CAPTURE_COMMITTING,
+  PV_CAPTURE_MERGING,    /* the snapshot is listed; overlays go back into their bases, or are registered */
   PV_CAPTURE_DONE,
   PV_CAPTURE_UNDOING,
   PV_CAPTURE_FAILED,
 } PvCaptureState;
 const char *pv_capture_state_to_string (PvCaptureState state);
-
-typedef enum
-{
-  PV_OVERRUN_SPILL,    /* the buffer's excess goes to a file in the store */
-  PV_OVERRUN_THROTTLE, /* the guest feels it */
-  PV_OVERRUN_FAIL,     /* the snapshot is cancelled cleanly */
-} PvOverrun;
-
-typedef struct
-{
-  char *name;          /* (owned) (nullable): time stamp */
-  char *description;   /* (owned) (nullable) */
-  char *engine;        /* (owned): "auto", "qemu", "live", "paused" */
-  guint64 buffer;      /* bytes; default 256 MiB */
-  PvOverrun on_overrun;
-  gboolean no_disks;   /* memory and device state only */
-  gboolean disk_only;
-  gboolean quiesce;
-  gboolean keep_overlay;
-  char *overlay_dir;   /* (owned) (nullable): beside the disk's file */
-  GPtrArray *disks;    /* (owned) (element-type PvDiskSpec) */
-} PvCaptureOptions;
-void pv_capture_options_init (PvCaptureOptions *self);
-void pv_capture_options_clear (PvCaptureOptions *self);
 
 typedef struct
 {
@@ -68,6 +45,7 @@ typedef struct
   guint64 ram_bytes, disk_bytes; /* of the guest */
   guint64 overrun_bytes;  /* that went to the spill file */
   PvTxnStats stats;
+  GPtrArray *warnings;    /* (owned) (element-type utf8): sentences: the snapshot is good, something beside it is not */
 } PvCaptureResult;
 void pv_capture_result_clear (PvCaptureResult *self);
 
@@ -78,8 +56,9 @@ PvCaptureJob *pv_capture_job_new (PvStore *store, PvGuest *guest, const PvCaptur
 /* Blocks. Cancelling undoes everything cleanly (PV_ERROR_CANCELLED). @result: (out): set on success only. */
 gboolean pv_capture_job_run (PvCaptureJob *self, PvCaptureResult *result, GCancellable *cancellable, GError **error);
 
-/* Finishes or undoes what a killed capture (whose guardian was killed as well) left of @guest; TRUE when nothing was or nothing is left. Every command
- * that touches a guest calls it first. @mended: (out) (optional): what was done, NULL when nothing (transfer full). */
+/* Finishes or undoes what a killed capture (whose guardian was killed as well) left of @guest; TRUE when nothing was or
+ * nothing is left. Every command that touches a guest calls it first. PV_ERROR_BUSY while a capture or its guardian is at
+ * work. @mended: (out) (optional): what was done, a sentence, NULL when nothing (transfer full). */
 gboolean pv_capture_recover (PvStore *store, PvGuest *guest, char **mended, GError **error);
 
 G_END_DECLS

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a user can ask of a capture. */
+#pragma once
+
+#include <glib.h>
+
+#include "xml/snapshot-xml.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  PV_OVERRUN_SPILL,    /* the buffer's excess goes to a file in the store */
+  PV_OVERRUN_THROTTLE, /* the guest feels it */
+  PV_OVERRUN_FAIL,     /* the snapshot is cancelled cleanly */
+} PvOverrun;
+/* "spill", "throttle", "fail"; PV_ERROR_INVALID for another word. */
+gboolean pv_overrun_parse (const char *text, PvOverrun *overrun, GError **error);
+const char *pv_overrun_to_string (PvOverrun overrun);
+
+#define PV_CAPTURE_BUFFER_DEFAULT (256ull << 20) /* bytes */
+#define PV_CAPTURE_BUFFER_MIN (1ull << 20)
+
+typedef struct
+{
+  char *name;          /* (owned) (nullable): time stamp */
+  char *description;   /* (owned) (nullable) */
+  char *engine;        /* (owned): "auto", "qemu", "live", "paused" */
+  guint64 buffer;      /* bytes of the memory stream held in RAM */
+  PvOverrun on_overrun;
+  gboolean no_disks;   /* memory and device state only */
+  gboolean disk_only;
+  gboolean quiesce;
+  gboolean keep_overlay;
+  char *overlay_dir;   /* (owned) (nullable): beside the disk's file */
+  GPtrArray *disks;    /* (owned) (element-type PvDiskSpec) */
+} PvCaptureOptions;
+
+void pv_capture_options_init (PvCaptureOptions *self);
+void pv_capture_options_clear (PvCaptureOptions *self);
+/* (self must be cleared or fresh memory before) */
+void pv_capture_options_copy (PvCaptureOptions *self, const PvCaptureOptions *from);
+/* PV_ERROR_INVALID with a sentence for what contradicts itself or is out of range. */
+gboolean pv_capture_options_check (const PvCaptureOptions *self, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvJournal: what a capture has done to a guest, written down before it is done, so that it can be undone by
+ * pv_undo_run(): by the job, by the guardian when the job was killed, by pv_capture_recover() when both were.
+ *
+ *   create -> add, add … -> remove;      open (somebody else's) -> steps -> remove
+ *
+ * A file of lines, one step each, in STORE/captures/UUID; a line that is not whole was never acted upon. The whole of a line is
+ * written by one system call: a killed process leaves it in the page cache. add() syncs on demand only, for the case
+ * that the machine dies: then QEMU is gone as well, and only the overlays matter.
+ *
+ * Beside it, one capture of a guest at a time: a lock, on a file in the run-time directory, because captures of one
+ * guest may go into different stores.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "util/file.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  PV_STEP_BEGIN,      /* layout version, domain name, run state the user had: "running", "paused", "shutoff", "other" */
+  PV_STEP_OVERLAY,    /* target, overlay, base: the overlay's file is made, and may become the disk's active layer */
+  PV_STEP_CAPABILITY, /* name: a migration capability is switched on */
+  PV_STEP_PARAMETER,  /* name, value: a migration parameter is changed; the value it had */
+  PV_STEP_FD,         /* name: a descriptor is handed to QEMU by getfd */
+  PV_STEP_FREEZE,     /* the guest's file systems are frozen through its agent */
+  PV_STEP_PAUSE,      /* the guest may be paused from here on */
+  PV_STEP_MIGRATE,    /* a migration is started */
+  PV_STEP_KEEP,       /* snapshot XML: overlays stay, and belong to this snapshot of libvirt's */
+  PV_STEP_OVER,       /* name of a kind: the last step of that kind needs no undoing any more */
+  PV_N_STEPS,
+} PvStepKind;
+
+const char *pv_step_kind_to_string (PvStepKind kind);
+
+typedef struct
+{
+  PvStepKind kind;
+  char **arguments; /* (owned): as many as the kind has */
+  gboolean over;    /* a later PV_STEP_OVER says so */
+} PvStep;
+
+typedef struct _PvJournal PvJournal;
+
+#define PV_JOURNAL_MAX (16u << 20) /* bytes */
+
+/* (transfer full): STORE/captures/UUID. */
+char *pv_journal_path (const char *store_directory, const char *uuid);
+
+/* PV_ERROR_EXISTS when there is one: an earlier capture is to be recovered first. */
+PvJournal *pv_journal_create (const char *path, GError **error);
+/* (nullable): NULL without @error when there is none. */
+PvJournal *pv_journal_open (const char *path, GError **error);
+void pv_journal_free (PvJournal *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvJournal, pv_journal_free)
+
+/* (nullable): NULL is left out at the end. With @durable the line has reached the disk on return. */
+gboolean pv_journal_add (PvJournal *self, gboolean durable, GError **error, PvStepKind kind, ...) G_GNUC_NULL_TERMINATED;
+/* Writes down that the last step of @kind needs no undoing. */
+gboolean pv_journal_over (PvJournal *self, PvStepKind kind, GError **error);
+/* (element-type PvStep) (transfer container): reads the file anew, oldest first. PV_ERROR_CORRUPT for a line that is whole and makes no
+ * sense. */
+GPtrArray *pv_journal_steps (PvJournal *self, GError **error);
+const char *pv_journal_file (PvJournal *self);
+/* Everything is undone or done: the file goes. */
+gboolean pv_journal_remove (PvJournal *self, GError **error);
+
+/* Locks the guest @uuid for a capture: an open descriptor, to be handed to the guardian too; the lock goes with the last of them.
+ * -1 with PV_ERROR_BUSY when another capture works on it. @name is for the message. */
+int pv_journal_lock (const char *uuid, const char *name, GError **error);
+/* (transfer full): the directory for what lives as long as a capture of this guest: sockets. Made when missing, 0700. */
+char *pv_journal_run_directory (const char *uuid, GError **error);
+
+G_END_DECLS
