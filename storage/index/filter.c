@@ -81,14 +81,16 @@ set_state (PvFilter *self, guint32 state)
   __atomic_store_n (&self->header->settled, state, __ATOMIC_RELEASE);
 }
 
+/* Empty when the kernel does not say: then no unsettled file is relied on. */
 static void
 read_boot_id (char *boot_id)
 {
-  g_autoptr(GBytes) bytes = pv_read_file ("/proc/sys/kernel/random/boot_id", BOOT_ID_SIZE, NULL);
+  static const char path[] = "/proc/sys/kernel/random/boot_id";
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDONLY, 0, NULL);
 
   memset (boot_id, 0, BOOT_ID_SIZE);
-  if (bytes != NULL)
-    memcpy (boot_id, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+  if (fd >= 0 && pv_read_full (fd, boot_id, BOOT_ID_SIZE, path, NULL) < 0)
+    memset (boot_id, 0, BOOT_ID_SIZE);
 }
 
 static gboolean
@@ -227,7 +229,7 @@ settle (PvFilter *self)
 {
   struct stat st;
 
-  if (get_state (self) == SETTLED || fstat (self->fd, &st) < 0 || st.st_nlink == 0) /* replaced by another */
+  if (get_state (self) != UNSETTLED || fstat (self->fd, &st) < 0 || st.st_nlink == 0) /* replaced by another */
     return;
   if (flock (self->fd, LOCK_EX | LOCK_NB) < 0)
     return;

@@ -72,18 +72,24 @@ read_packs (PvQuery *query, GArray *rows, GError **error)
 }
 
 GArray *
-pv_index_packs (PvIndex *self, GError **error)
+pv_index_list_packs (PvDatabase *database, GError **error)
 {
   g_autoptr(GArray) rows = g_array_new (FALSE, FALSE, sizeof (PvPackRow));
-  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvQuery) query = PV_QUERY_INIT;
 
-  if (!pv_index_use (&use, self, error)
-      || !pv_query_prepare (&query, use.database, "SELECT " PACK_COLUMNS " FROM pack WHERE writer IS NULL"
-                                                  " ORDER BY number", error)
+  if (!pv_query_prepare (&query, database, "SELECT " PACK_COLUMNS " FROM pack WHERE writer IS NULL ORDER BY number",
+                         error)
       || !read_packs (&query, rows, error))
     return NULL;
   return g_steal_pointer (&rows);
+}
+
+GArray *
+pv_index_packs (PvIndex *self, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+
+  return pv_index_use (&use, self, error) ? pv_index_list_packs (use.database, error) : NULL;
 }
 
 /* --- gc ----------------------------------------------------------------------------------------------------------- */

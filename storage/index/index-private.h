@@ -33,6 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndexView, pv_index_view_unref)
 /* FALSE when there is no such pack. */
 gboolean pv_index_view_pack (const PvIndexView *self, guint32 number, PvPackState *state);
 
+#define PV_MERGE_STEP (64u << 10) /* some 30 ms */
+
 struct _PvIndex
 {
   gint ref_count;
@@ -42,6 +44,8 @@ struct _PvIndex
   GQueue idle;       /* (element-type PvDatabase) (owned): connections nobody uses; under lock */
   PvIndexView *view; /* (owned) (nullable): the newest one loaded; under lock */
   PvFilter *filter;  /* (owned) (nullable): the newest one opened; under lock */
+  guint run_max;     /* entries that a writer collects: PV_INDEX_RUN_MAX, less in tests */
+  guint merge_step;  /* entries that a merge moves in one transaction: PV_MERGE_STEP, less in tests */
 };
 
 /* A connection borrowed from the pool for a scope. Declare it before the transaction and the queries that use it. */
@@ -76,6 +80,9 @@ void pv_index_wants_sort (PvIndexWant *wants, guint n);
  * packs count; NULL: all do, and are live. */
 gboolean pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *segments, guint n_segments,
                         PvIndexWant *wants, guint n, GError **error);
+
+/* pv_index_packs() as the transaction that @database is in sees it. */
+GArray *pv_index_list_packs (PvDatabase *database, GError **error);
 
 /* The filter that the database names, as the transaction that @database is in sees it. (nullable) (transfer full): NULL without error
  * when it is not usable: then nothing can be left out. */

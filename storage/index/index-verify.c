@@ -113,10 +113,38 @@ verify_structure (PvDatabase *database, GPtrArray *damage, GError **error)
     }
 }
 
-/* Reads all of @segment; counts its entries for each pack that is there into @counts (by position in @view). */
+typedef struct
+{
+  PvFilter *filter;      /* (owned) (nullable) */
+  guint64 n_unfiltered;  /* entries that it does not know */
+  GHashTable *counts;    /* (element-type guint32 guint64) (owned): entries seen for each pack that is there */
+} Tally;
+
+static void
+tally_clear (Tally *self)
+{
+  g_clear_pointer (&self->filter, pv_filter_unref);
+  g_clear_pointer (&self->counts, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Tally, tally_clear)
+
+static void
+tally_entry (Tally *self, const guint8 *data)
+{
+  PvIndexEntry entry;
+  guint64 *count;
+
+  pv_bucket_get (data, &entry);
+  count = g_hash_table_lookup (self->counts, GUINT_TO_POINTER (entry.location.pack));
+  if (count != NULL)
+    (*count)++;
+  if (self->filter != NULL && !pv_filter_test (self->filter, &entry.name))
+    self->n_unfiltered++;
+}
+
+/* Reads all of @segment. */
 static gboolean
-verify_segment (PvDatabase *database, const PvIndexView *view, const PvSegment *segment, GHashTable *counts,
-                GError **error)
+verify_segment (PvDatabase *database, const PvSegment *segment, Tally *tally, GError **error)
 {
   g_auto(PvSegmentScan) scan = PV_SEGMENT_SCAN_INIT;
   guint64 total = 0;
@@ -139,15 +167,7 @@ verify_segment (PvDatabase *database, const PvIndexView *view, const PvSegment *
         }
       total += n;
       for (guint i = 0; i < n; i++)
-        {
-          PvIndexEntry entry;
-          guint64 *count;
-
-          pv_bucket_get (data + (gsize) i * PV_ENTRY_SIZE, &entry);
-          count = g_hash_table_lookup (counts, GUINT_TO_POINTER (entry.location.pack));
-          if (count != NULL)
-            (*count)++;
-        }
+        tally_entry (tally, data + (gsize) i * PV_ENTRY_SIZE);
     }
   if (total != segment->n_entries)
     return pv_corrupt (error, "index: segment %u has %" G_GUINT64_FORMAT " entries, not the %" G_GUINT64_FORMAT
@@ -156,7 +176,7 @@ verify_segment (PvDatabase *database, const PvIndexView *view, const PvSegment *
 }
 
 static gboolean
-verify_segments (PvIndex *self, PvDatabase *database, GHashTable *counts, GPtrArray *damage, GError **error)
+verify_segments (PvIndex *self, PvDatabase *database, Tally *tally, GPtrArray *damage, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(PvIndexView) view = pv_index_view (self, database, &local);
@@ -164,10 +184,10 @@ verify_segments (PvIndex *self, PvDatabase *database, GHashTable *counts, GPtrAr
   if (view == NULL)
     return note (damage, &local, error);
   for (guint i = 0; i < view->n_packs; i++)
-    g_hash_table_insert (counts, GUINT_TO_POINTER (view->packs[i].number), g_new0 (guint64, 1));
+    g_hash_table_insert (tally->counts, GUINT_TO_POINTER (view->packs[i].number), g_new0 (guint64, 1));
   for (guint i = 0; i < view->n_segments; i++)
     {
-      verify_segment (database, view, &view->segments[i], counts, &local);
+      verify_segment (database, &view->segments[i], tally, &local);
       if (!note (damage, &local, error))
         return FALSE;
     }
@@ -175,23 +195,39 @@ verify_segments (PvIndex *self, PvDatabase *database, GHashTable *counts, GPtrAr
 }
 
 static gboolean
-verify_packs (PvIndex *self, GHashTable *counts, GPtrArray *damage, GError **error)
+verify_packs (PvDatabase *database, Tally *tally, GPtrArray *damage, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  g_autoptr(GArray) packs = pv_index_packs (self, &local);
+  g_autoptr(GArray) packs = pv_index_list_packs (database, &local);
 
   if (packs == NULL)
     return note (damage, &local, error);
   for (guint i = 0; i < packs->len; i++)
     {
       const PvPackRow *row = &g_array_index (packs, PvPackRow, i);
-      const guint64 *count = g_hash_table_lookup (counts, GUINT_TO_POINTER (row->number));
+      const guint64 *count = g_hash_table_lookup (tally->counts, GUINT_TO_POINTER (row->number));
 
       if (count != NULL && *count != row->n_objects)
         g_ptr_array_add (damage, g_strdup_printf ("index: knows %" G_GUINT64_FORMAT " of the %" G_GUINT64_FORMAT
                                                   " objects of pack number %u", *count, row->n_objects, row->number));
     }
   return TRUE;
+}
+
+/* A filter that is not usable is none: it is made anew by the next writer. */
+static gboolean
+verify_filter (Tally *tally, GPtrArray *damage, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (tally->filter == NULL)
+    return TRUE;
+  if (tally->n_unfiltered > 0)
+    g_ptr_array_add (damage, g_strdup_printf ("index: the filter does not know %" G_GUINT64_FORMAT " entries",
+                                              tally->n_unfiltered));
+  if (!pv_filter_verify (tally->filter, &local))
+    g_prefix_error (&local, "index: ");
+  return note (damage, &local, error);
 }
 
 static gboolean
@@ -203,26 +239,37 @@ verify_snapshots (PvIndex *self, GPtrArray *damage, GError **error)
   return rows != NULL || note (damage, &local, error);
 }
 
-gboolean
-pv_index_verify (PvIndex *self, GPtrArray *damage, GError **error)
+/* The rows, all in one state of the database. */
+static gboolean
+verify_rows (PvIndex *self, PvDatabase *database, GPtrArray *damage, GError **error)
 {
-  g_autoptr(GHashTable) counts = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, g_free);
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_auto(Tally) tally = { NULL, 0, NULL };
   g_autoptr(GError) local = NULL;
   guint before = damage->len;
 
-  /* One connection of its own, so that every page comes from the file, not from a cache. */
+  tally.counts = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, g_free);
+  if (!pv_transaction_begin (&transaction, database, PV_TRANSACTION_READ, &local)
+      || !verify_structure (database, damage, &local)
+      || !pv_index_filter (self, database, &tally.filter, &local))
+    return note (damage, &local, error);
+  return damage->len > before /* then there is no use in walking over it */
+         || (verify_segments (self, database, &tally, damage, error)
+             && verify_packs (database, &tally, damage, error) && verify_filter (&tally, damage, error)
+             && verify_snapshots (self, damage, error));
+}
+
+gboolean
+pv_index_verify (PvIndex *self, GPtrArray *damage, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  guint before = damage->len;
+
+  /* A connection of its own, so that every page comes from the file, not from a cache. */
   g_autoptr(PvDatabase) database = pv_database_open (self->path, &local);
-  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
 
   if (database == NULL)
     return note (damage, &local, error);
-  if (!verify_pages (database, damage, error))
-    return FALSE;
-  if (!pv_transaction_begin (&transaction, database, PV_TRANSACTION_READ, &local)
-      || !verify_structure (database, damage, &local))
-    return note (damage, &local, error);
-  if (damage->len > before) /* no use in walking over it */
-    return TRUE;
-  return verify_segments (self, database, counts, damage, error) && verify_packs (self, counts, damage, error)
-         && verify_snapshots (self, damage, error);
+  return verify_pages (database, damage, error)
+         && (damage->len > before || verify_rows (self, database, damage, error));
 }

@@ -242,7 +242,7 @@ refresh_filter (PvIndexWriter *self, GError **error)
 static gboolean
 merge_own (PvIndexWriter *self, GError **error)
 {
-  PvMergeOptions options = { .writer = self->id, .fan_out = PV_MERGE_FAN_OUT, .budget = 2 * PV_INDEX_RUN_MAX };
+  PvMergeOptions options = { .writer = self->id, .fan_out = PV_MERGE_FAN_OUT, .budget = 2 * self->index->run_max };
 
   return pv_index_merge (self->index, &options, error);
 }
@@ -264,7 +264,7 @@ pv_index_writer_add (PvIndexWriter *self, const PvIndexEntry *entries, gsize n, 
   g_return_val_if_fail (!self->committed, FALSE);
   while (n > 0)
     {
-      guint room = PV_INDEX_RUN_MAX - pv_entry_table_size (self->table);
+      guint room = self->index->run_max - pv_entry_table_size (self->table);
       guint now = (guint) MIN (n, room);
 
       g_rw_lock_writer_lock (&self->lock);

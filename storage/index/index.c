@@ -21,6 +21,8 @@ pv_index_open (const char *directory, gboolean create, GError **error)
   PvDatabase *database;
 
   self->ref_count = 1;
+  self->run_max = PV_INDEX_RUN_MAX;
+  self->merge_step = PV_MERGE_STEP;
   self->directory = g_canonicalize_filename (directory, NULL);
   self->path = g_build_filename (self->directory, PV_INDEX_FILE, NULL);
   g_mutex_init (&self->lock);

@@ -8,8 +8,7 @@
 #include "util/error.h"
 #include "util/fault.h"
 
-#define STEP_ENTRIES (64u << 10) /* moved in one transaction: some 30 ms */
-#define STEP_REMOVED (4 * STEP_ENTRIES)
+#define REMOVED_FOR_MOVED 4u /* entries are removed in the time in which one is moved */
 #define LEVEL_ENTRIES (4u << 10) /* in a segment of level 0, at most */
 #define LEVELS 16u
 #define SOURCES_MAX 64u
@@ -120,6 +119,12 @@ job_clear (Job *self)
   g_clear_pointer (&self->sources, g_array_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Job, job_clear)
+
+static guint64
+buckets_of (guint n_entries)
+{
+  return MAX (n_entries / PV_BUCKET_MEAN, 1);
+}
 
 static guint
 level_of (guint64 n_entries)
@@ -364,7 +369,8 @@ static gboolean
 run_job (Job *self, guint64 *moved, GError **error)
 {
   const PvSegment *target = &self->target.segment;
-  guint32 bucket_end = (guint32) MIN ((guint64) self->target.filled + STEP_ENTRIES / PV_BUCKET_MEAN, target->n_buckets);
+  guint32 bucket_end = (guint32) MIN ((guint64) self->target.filled + buckets_of (self->index->merge_step),
+                                      target->n_buckets);
   guint64 begin = pv_bucket_first_prefix (self->target.filled, target->n_buckets);
   guint64 end = pv_bucket_first_prefix (bucket_end, target->n_buckets);
   g_autoptr(GByteArray) data = g_byte_array_new ();
@@ -399,7 +405,7 @@ run_job (Job *self, guint64 *moved, GError **error)
 
 /* Removes some rows of a dead segment. @removed: (out): entries' worth of them, 0 when there is no such segment. */
 static gboolean
-remove_dead (PvDatabase *database, guint64 *removed, GError **error)
+remove_dead (PvIndex *self, PvDatabase *database, guint64 *removed, GError **error)
 {
   g_autoptr(GArray) rows = pv_segment_list (database, PV_SEGMENT_SELECT "WHERE s.state = 2 LIMIT 1", 0, error);
   const PvSegmentRow *row;
@@ -411,7 +417,7 @@ remove_dead (PvDatabase *database, guint64 *removed, GError **error)
   if (rows->len == 0)
     return TRUE;
   row = &g_array_index (rows, PvSegmentRow, 0);
-  end = (guint32) MIN ((guint64) row->filled + STEP_REMOVED / PV_BUCKET_MEAN, row->segment.n_buckets);
+  end = (guint32) MIN ((guint64) row->filled + REMOVED_FOR_MOVED * buckets_of (self->merge_step), row->segment.n_buckets);
   *removed = (guint64) (end - row->filled) * PV_BUCKET_MEAN;
   return pv_segment_remove_buckets (database, &row->segment, row->filled, end, error)
          && (end == row->segment.n_buckets ? pv_segment_remove (database, &row->segment, error)
@@ -435,9 +441,9 @@ step (PvIndex *self, const PvMergeOptions *options, guint64 *worked, GError **er
   job.database = use.database;
   if (options->writer == 0)
     {
-      if (!remove_dead (use.database, worked, error))
+      if (!remove_dead (self, use.database, worked, error))
         return FALSE;
-      *worked = (*worked + 3) / 4; /* removing is cheap */
+      *worked = (*worked + REMOVED_FOR_MOVED - 1) / REMOVED_FOR_MOVED;
     }
   if (*worked == 0)
     {
