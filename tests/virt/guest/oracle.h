@@ -12,8 +12,8 @@
  * after tick n is a function of n alone (disk-rule.h), compared before it is overwritten: one tick too old or too new
  * shows.
  *
- * What was once found wrong stays wrong: the verdict is sticky. Answers come on the serial line (oracle.c), and those of
- * a guest agent on the port org.qemu.guest_agent.0 where there is one (oracle-agent.c).
+ * What was once found wrong stays wrong: the verdict is sticky. Answers come on the serial line (oracle.c), and those
+ * of a guest agent on the port org.qemu.guest_agent.0 where there is one (oracle-agent.c).
  *
  * Parameters from the kernel command line: oracle.mem (MiB), .rate (KiB/s), .random (% of incompressible bytes),
  * .tick (milliseconds, 0: none), .blocks (data blocks per disk, a power of two), .sweep (KiB/s verified all the time).
