@@ -86,7 +86,15 @@ like ()
   fi
 }
 
-# Like ok, but not tested: says why. Where everything must run (PAGEVAULT_TEST_MUST_RUN) this fails.
+# inapplicable DESCRIPTION REASON: this host's kernel, QEMU or libvirt has no such thing, whatever were installed.
+inapplicable ()
+{
+  tap_count=$((tap_count + 1))
+  echo "ok $tap_count - $1 # SKIP n/a: $2"
+}
+
+# skip DESCRIPTION REASON: not tested because something is missing that could be there. Where everything must run
+# (PAGEVAULT_TEST_MUST_RUN) this fails.
 skip ()
 {
   if [ -n "${PAGEVAULT_TEST_MUST_RUN:-}" ]; then
