@@ -299,13 +299,15 @@ pv_guest_commit_overlay (PvGuest *self, const char *target, const char *base, GC
       g_autofree char *top = pv_guest_active_layer (self, target, error);
       int active = virDomainIsActive (pv_guest_get (self));
       gboolean done;
+      int now;
 
       if (top == NULL)
         return FALSE;
       if (active < 0)
         return pv_guest_throw (self, error, "cannot tell whether it runs");
       done = active ? commit_online (&commit, top, cancellable, &local) : commit_offline (&commit, top, &local);
-      if (virDomainIsActive (pv_guest_get (self)) == active || g_cancellable_is_cancelled (cancellable))
+      now = virDomainIsActive (pv_guest_get (self));
+      if (now == active || now < 0 || g_cancellable_is_cancelled (cancellable))
         {
           if (!done)
             g_propagate_error (error, g_steal_pointer (&local));

@@ -47,7 +47,7 @@ char *pv_snapshot_xml_disks (const char *name, const PvOverlay *overlays, guint 
 
 /* (transfer full): the <domainsnapshot> for --redefine of a kept chain. @state: "running" or "paused" with
  * @memory_file, "disk-snapshot" without, "shutoff" of a domain that was off. @description, @parent, @memory_file,
- * @inactive: (nullable). @domain: as it was in the pause, before the disks got their overlays. */
+ * @inactive: (nullable). @domain: as it was in the pause, before the disks got their overlays. @overlays: as above. */
 char *pv_snapshot_xml_redefine (const char *name, const char *description, gint64 time_seconds, const char *state,
                                 const char *parent, const char *memory_file, const PvOverlay *overlays, guint n,
                                 PvDomainXml *domain, PvDomainXml *inactive);

@@ -193,6 +193,7 @@ verb_migration (Tool *tool, char **arguments, GError **error)
 static gboolean
 verb_events (Tool *tool, char **arguments, GError **error)
 {
+  g_clear_pointer (&tool->events, pv_guest_events_free);
   tool->events = pv_guest_events_new (tool->guest, error);
   return tool->events != NULL;
 }
@@ -223,24 +224,33 @@ verb_data (Tool *tool, char **arguments, GError **error)
   return set_value (tool, data) || pv_throw (error, PV_ERROR_NOT_FOUND, "no data of %s", arguments[0]);
 }
 
-/* freeze TARGET=OVERLAY[;TARGET=OVERLAY…]: an empty OVERLAY leaves the disk out */
+/* (transfer container): from TARGET=OVERLAY[;TARGET=OVERLAY…], where an empty OVERLAY leaves the disk out. The array ends
+ * with an empty element; its strings are those of @parts. */
+static PvOverlay *
+read_overlays (char **parts, guint *n)
+{
+  PvOverlay *overlays = g_new0 (PvOverlay, g_strv_length (parts) + 1);
+
+  for (*n = 0; parts[*n] != NULL; ++*n)
+    {
+      char *equals = strchr (parts[*n], '=');
+
+      g_assert (equals != NULL);
+      *equals = '\0';
+      overlays[*n] = (PvOverlay){ .target = parts[*n], .overlay = equals[1] != '\0' ? equals + 1 : NULL };
+    }
+  return overlays;
+}
+
+/* freeze OVERLAYS */
 static gboolean
 verb_freeze (Tool *tool, char **arguments, GError **error)
 {
   g_auto(GStrv) parts = g_strsplit (arguments[0], ";", -1);
-  g_autofree PvOverlay *overlays = g_new0 (PvOverlay, g_strv_length (parts));
-  g_autofree char *xml = NULL;
-  guint n = 0;
+  guint n;
+  g_autofree PvOverlay *overlays = read_overlays (parts, &n);
+  g_autofree char *xml = pv_snapshot_xml_disks ("frozen", overlays, n);
 
-  for (; parts[n] != NULL; n++)
-    {
-      char *equals = strchr (parts[n], '=');
-
-      g_assert (equals != NULL);
-      *equals = '\0';
-      overlays[n] = (PvOverlay){ .target = parts[n], .overlay = equals[1] != '\0' ? equals + 1 : NULL };
-    }
-  xml = pv_snapshot_xml_disks ("frozen", overlays, n);
   return pv_guest_snapshot_disks (tool->guest, xml, error);
 }
 
@@ -265,7 +275,7 @@ verb_active (Tool *tool, char **arguments, GError **error)
   return set_value (tool, pv_guest_active_layer (tool->guest, arguments[0], error));
 }
 
-/* redefine NAME STATE PARENT MEMORY-FILE TARGET OVERLAY: with the present descriptions; "" for none */
+/* redefine NAME STATE PARENT MEMORY-FILE OVERLAYS: with the present descriptions; "" for none */
 static gboolean
 verb_redefine (Tool *tool, char **arguments, GError **error)
 {
@@ -274,14 +284,16 @@ verb_redefine (Tool *tool, char **arguments, GError **error)
       live_text != NULL ? pv_guest_xml (tool->guest, VIR_DOMAIN_XML_INACTIVE, error) : NULL;
   g_autoptr(PvDomainXml) live = inactive_text != NULL ? pv_domain_xml_parse (live_text, error) : NULL;
   g_autoptr(PvDomainXml) inactive = live != NULL ? pv_domain_xml_parse (inactive_text, error) : NULL;
-  PvOverlay overlay = { .target = arguments[4], .overlay = arguments[5] };
+  g_auto(GStrv) parts = g_strsplit (arguments[4], ";", -1);
+  guint n;
+  g_autofree PvOverlay *overlays = read_overlays (parts, &n);
   g_autofree char *xml = NULL;
 
   if (inactive == NULL)
     return FALSE;
   xml = pv_snapshot_xml_redefine (arguments[0], "made by guest-tool", 1700000000, arguments[1],
                                   *arguments[2] != '\0' ? arguments[2] : NULL,
-                                  *arguments[3] != '\0' ? arguments[3] : NULL, &overlay, 1, live, inactive);
+                                  *arguments[3] != '\0' ? arguments[3] : NULL, overlays, n, live, inactive);
   return pv_guest_redefine_snapshot (tool->guest, xml, TRUE, error);
 }
 
@@ -351,7 +363,7 @@ static const struct
   { "commit", 2, verb_commit },
   { "commit-cancelled", 2, verb_commit_cancelled },
   { "active", 1, verb_active },
-  { "redefine", 6, verb_redefine },
+  { "redefine", 5, verb_redefine },
   { "fsfreeze", 0, verb_fsfreeze },
   { "fsthaw", 0, verb_fsthaw },
   { "alive", 0, verb_alive },
