@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvRestoreFiles: the files that a restore makes, so that it can take exactly these away again.
+ *
+ *   new -> add (many) -> keep, when the guest has them; free without keep removes them, newest first
+ *
+ * No file that exists is ever touched. One thread.
+ */
+#pragma once
+
+#include "restore/transfer.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PvRestoreFiles PvRestoreFiles;
+
+/* @stem: what the names of all files begin with; characters that some program takes for special are replaced.
+ * @directory: (nullable): where they go; beside the file that each stands for. */
+PvRestoreFiles *pv_restore_files_new (const char *stem, const char *directory);
+void pv_restore_files_keep (PvRestoreFiles *self);
+void pv_restore_files_free (PvRestoreFiles *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvRestoreFiles, pv_restore_files_free)
+
+/* (transfer none): path of a new file STEM.@suffix with the content of @volume as @format, "raw" or "qcow2".
+ * @original: (nullable): the file that it stands for. When the name is taken, a number is added. */
+const char *pv_restore_files_add (PvRestoreFiles *self, PvStore *store, const PvVolume *volume, const char *suffix,
+                                  const char *format, const char *original, const PvTransfer *transfer,
+                                  GError **error);
+
+/* (transfer full): @stem as part of a file name: letters, digits and . _ + - stay, everything else becomes _; at most
+ * 200 bytes. */
+char *pv_restore_files_clean_name (const char *stem);
+
+G_END_DECLS
