@@ -77,9 +77,9 @@ run_list (PvCli *cli, char **args, GError **error)
   g_autoptr(PvStore) store = NULL;
   g_autoptr(GPtrArray) snapshots = NULL;
 
-  pv_cli_set_subject (cli, args[0]);
   if (args[0] != NULL && !pv_domain_name_check (args[0], error))
     return PV_EXIT_USAGE;
+  pv_cli_set_subject (cli, args[0]);
   store = pv_cli_open_store (cli, 0, error);
   if (store == NULL)
     return PV_EXIT_FAILED;

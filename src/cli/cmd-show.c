@@ -24,12 +24,6 @@ typedef struct
   guint64 own, shared;
 } Usage;
 
-static const char *
-kind_to_string (PvVolumeKind kind)
-{
-  return kind == PV_VOLUME_RAM ? "memory" : kind == PV_VOLUME_DISK ? "disk" : "blob";
-}
-
 static PvExit
 print_xml (PvSnapshot *snapshot, GError **error)
 {
@@ -98,7 +92,7 @@ print_json (PvSnapshot *snapshot, const Usage *usage)
       const PvVolume *volume = pv_snapshot_volume (snapshot, i);
 
       json_builder_begin_object (builder);
-      pv_json_string (builder, "kind", kind_to_string (volume->kind));
+      pv_json_string (builder, "kind", pv_volume_kind_to_string (volume->kind));
       pv_json_string (builder, "name", volume->name);
       pv_json_size (builder, "bytes", volume->size);
       json_builder_end_object (builder);
@@ -122,7 +116,7 @@ print_volumes (PvSnapshot *snapshot)
       const PvVolume *volume = pv_snapshot_volume (snapshot, i);
       g_autofree char *size = pv_bytesize_format (volume->size);
 
-      pv_table_row (table, kind_to_string (volume->kind), volume->name, size, NULL);
+      pv_table_row (table, pv_volume_kind_to_string (volume->kind), volume->name, size, NULL);
     }
   putchar ('\n');
   pv_table_print (table);
