@@ -253,7 +253,7 @@ pv_ingest_start (PvTxn *txn, guint n_threads, GError **error)
   for (guint i = 0; i < n_threads; i++)
     g_ptr_array_add (txn->contexts, context_new (txn));
   txn->batches_max = MAX (txn->batches_max, n_threads);
-  txn->pool = g_thread_pool_new (work, txn, (gint) n_threads, FALSE, error);
+  txn->pool = pv_workers_new ("ingest", n_threads, work, txn, error);
   return txn->pool != NULL;
 }
 
@@ -283,7 +283,7 @@ pv_ingest_submit (PvTxn *txn, PvBatch *batch, GError **error)
   txn->n_batches++;
   batch->volume->n_in_flight++;
   g_mutex_unlock (&txn->lock);
-  g_thread_pool_push (txn->pool, batch, NULL);
+  pv_workers_push (txn->pool, batch);
   return pv_txn_check (txn, error);
 }
 
@@ -318,8 +318,7 @@ pv_ingest_flush (PvTxn *txn, GError **error)
 void
 pv_ingest_stop (PvTxn *txn)
 {
-  if (txn->pool != NULL)
-    g_thread_pool_free (g_steal_pointer (&txn->pool), FALSE, TRUE);
+  g_clear_pointer (&txn->pool, pv_workers_free);
   g_clear_pointer (&txn->contexts, g_ptr_array_unref);
   g_clear_pointer (&txn->idle, g_ptr_array_unref);
 }

@@ -327,13 +327,12 @@ hint_matches (const PvName *name, PvObject *object)
   return FALSE;
 }
 
-const guint8 *
-pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error)
+/* The bytes of the chunk that @object is, checked. */
+static const guint8 *
+chunk_data (PvObjectReader *self, const PvObject *object, GError **error)
 {
   const guint8 *data;
 
-  if (!hint_matches (name, object) && !object_find (self, name, object, error))
-    return NULL;
   if (object->frame->kind != PV_FRAME_KIND_CHUNKS
       || (gsize) (object->slot + 1) * PV_CHUNK_SIZE > object->frame->plain_size)
     {
@@ -343,6 +342,42 @@ pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *obje
   data = object->frame->plain + (gsize) object->slot * PV_CHUNK_SIZE;
   if (!g_atomic_int_get (&object->frame->checked[object->slot]) && !check_chunk (self, object, data, error))
     return NULL;
+  return data;
+}
+
+/* When the copy that the index named first is damaged: any other one. */
+static const guint8 *
+chunk_from_copies (PvObjectReader *self, const PvName *name, PvObject *object)
+{
+  g_autoptr(GArray) copies = pv_index_copies (self->index, name, NULL);
+
+  for (guint i = 0; copies != NULL && i < copies->len; i++)
+    {
+      const PvLocation *location = &g_array_index (copies, PvIndexCopy, i).location;
+      const guint8 *data;
+
+      pv_object_clear (object);
+      object->frame = frame_get (self, location, NULL);
+      object->slot = location->slot;
+      if (object->frame != NULL && object_is (object, name, NULL)
+          && (data = chunk_data (self, object, NULL)) != NULL)
+        return data;
+    }
+  return NULL;
+}
+
+const guint8 *
+pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error)
+{
+  g_autoptr(GError) why = NULL;
+  const guint8 *data = NULL;
+
+  if (hint_matches (name, object) || object_find (self, name, object, &why))
+    data = chunk_data (self, object, &why);
+  if (data == NULL)
+    data = chunk_from_copies (self, name, object);
+  if (data == NULL)
+    g_propagate_error (error, g_steal_pointer (&why));
   return data;
 }
 

@@ -4,6 +4,7 @@
 #include "store/pack-sink.h"
 
 #include "pack/pack-writer.h"
+#include "store/workers.h"
 #include "util/error.h"
 
 enum
@@ -25,7 +26,7 @@ struct _PvPackSink
   char *directory;
   PvIndexWriter *index;
   PvClaimSet *claims;    /* (nullable) */
-  GThreadPool *sealers;  /* one thread */
+  PvWorkers *sealer;     /* one thread */
   GMutex lock;
   GCond sealed_one;      /* n_sealing went down, or error was set */
   Pack *pack;            /* (nullable) (owned): appended to; under lock */
@@ -97,19 +98,19 @@ seal (gpointer data, gpointer user_data)
 }
 
 PvPackSink *
-pv_pack_sink_new (const char *directory, PvIndexWriter *writer, PvClaimSet *claims)
+pv_pack_sink_new (const char *directory, PvIndexWriter *writer, PvClaimSet *claims, GError **error)
 {
-  PvPackSink *self = g_new0 (PvPackSink, 1);
+  g_autoptr(PvPackSink) self = g_new0 (PvPackSink, 1);
 
   self->directory = g_strdup (directory);
   self->index = writer;
   self->claims = claims;
-  self->sealers = g_thread_pool_new (seal, self, 1, FALSE, NULL);
   g_mutex_init (&self->lock);
   g_cond_init (&self->sealed_one);
   self->packs = g_array_new (FALSE, TRUE, sizeof (PvSealedPack));
   g_array_set_clear_func (self->packs, clear_sealed);
-  return self;
+  self->sealer = pv_workers_new ("seal", 1, seal, self, error);
+  return self->sealer != NULL ? g_steal_pointer (&self) : NULL;
 }
 
 void
@@ -117,7 +118,7 @@ pv_pack_sink_free (PvPackSink *self)
 {
   if (self == NULL)
     return;
-  g_thread_pool_free (self->sealers, FALSE, TRUE);
+  pv_workers_free (self->sealer);
   pack_free (self->pack);
   g_array_unref (self->packs);
   g_clear_error (&self->error);
@@ -153,7 +154,7 @@ static void
 hand_over (PvPackSink *self)
 {
   self->n_sealing++;
-  g_thread_pool_push (self->sealers, g_steal_pointer (&self->pack), NULL);
+  pv_workers_push (self->sealer, g_steal_pointer (&self->pack));
 }
 
 static Pack *

@@ -23,6 +23,9 @@ struct _PvStore
   PvObjectReader *reader; /* (owned) */
 };
 
+/* A store whose format marker and directories are right, with neither index nor reader: for making the index anew. */
+PvStore *pv_store_open_without_index (const char *directory, GError **error);
+
 /* Where a pack or a snapshot object lies (transfer full). */
 char *pv_store_pack_path (PvStore *self, const PvName *name);
 char *pv_store_snapshot_path (PvStore *self, const PvName *id);
@@ -48,11 +51,14 @@ const char *pv_store_scratch_lock_path (PvStoreScratch *self);
  * failure only leaves the files to the next gc. */
 gboolean pv_store_scratch_journal (PvStoreScratch *self, GArray *packs, GArray *snapshots, GError **error);
 
-/* Lets go of the directory without removing it: the next open sweeps it, journal and all. */
-void pv_store_scratch_abandon (PvStoreScratch *self);
+/* @keep: pv_store_scratch_free() shall not remove the directory: the next open sweeps it, journal and all. */
+void pv_store_scratch_keep (PvStoreScratch *self, gboolean keep);
 
 /* The bases (PV_SCRATCH_BASE) of all scratch directories with a living owner. (element-type PvSnapshot) */
 GPtrArray *pv_store_scratch_bases (PvStore *self, GError **error);
+
+/* PV_ERROR_BUSY when somebody else has a scratch directory. */
+gboolean pv_store_scratch_alone (PvStore *self, PvStoreScratch *mine, GError **error);
 
 /* --- sweeping (store-sweep.c) --------------------------------------------------------------------------------------- */
 

@@ -16,7 +16,8 @@ struct _PvStoreScratch
 {
   char *path;
   char *lock_path;
-  PvFd lock; /* flock()ed exclusively */
+  PvFd lock;     /* flock()ed exclusively */
+  gboolean keep; /* the directory stays when this is freed */
 };
 
 const char *
@@ -38,7 +39,7 @@ pv_store_scratch_free (PvStoreScratch *self)
 
   if (self == NULL)
     return;
-  if (self->path != NULL && !pv_remove_tree (self->path, &error))
+  if (self->path != NULL && !self->keep && !pv_remove_tree (self->path, &error))
     g_debug ("%s", error->message);
   pv_fd_clear (&self->lock);
   g_free (self->path);
@@ -47,12 +48,9 @@ pv_store_scratch_free (PvStoreScratch *self)
 }
 
 void
-pv_store_scratch_abandon (PvStoreScratch *self)
+pv_store_scratch_keep (PvStoreScratch *self, gboolean keep)
 {
-  pv_fd_clear (&self->lock);
-  g_free (self->path);
-  g_free (self->lock_path);
-  g_free (self);
+  self->keep = keep;
 }
 
 /* STORE/lock is held shared in between, so that nobody sweeps the directory before its file is locked. Somebody may be
@@ -152,4 +150,22 @@ pv_store_scratch_bases (PvStore *self, GError **error)
       g_ptr_array_add (bases, base);
     }
   return g_steal_pointer (&bases);
+}
+
+gboolean
+pv_store_scratch_alone (PvStore *self, PvStoreScratch *mine, GError **error)
+{
+  g_autoptr(GDir) dir = g_dir_open (self->tmp, 0, error);
+  const char *name;
+
+  if (dir == NULL)
+    return FALSE;
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (self->tmp, name, NULL);
+
+      if (!g_str_equal (path, mine->path) && has_owner (path))
+        return pv_throw (error, PV_ERROR_BUSY, "'%s' is at work", path);
+    }
+  return TRUE;
 }

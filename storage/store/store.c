@@ -234,6 +234,14 @@ check_format (PvStore *self, GError **error)
 }
 
 PvStore *
+pv_store_open_without_index (const char *directory, GError **error)
+{
+  g_autoptr(PvStore) self = alloc_store (directory);
+
+  return ensure_made (self, 0, error) && check_format (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+PvStore *
 pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
 {
   g_autoptr(PvStore) self = alloc_store (directory);

@@ -9,6 +9,7 @@
 #include "store/store-private.h"
 #include "store/tree.h"
 #include "store/txn.h"
+#include "store/workers.h"
 
 G_BEGIN_DECLS
 
@@ -26,7 +27,7 @@ struct _PvTxn
   PvClaimSet *claims;      /* (owned) */
   PvPackSink *sink;        /* (owned) */
   PvNodeSink *nodes;       /* (owned) */
-  GThreadPool *pool;       /* (owned) */
+  PvWorkers *pool;         /* (owned) */
   guint batches_max;       /* submitted at once */
   gint failed;             /* atomic: error is set */
   gboolean committed;

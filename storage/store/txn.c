@@ -20,15 +20,12 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <string.h>
+#include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "store/publish.h"
 #include "store/txn-private.h"
 #include "util/error.h"
-#include "util/fault.h"
 #include "util/snapshot-name.h"
 
 enum
@@ -100,9 +97,9 @@ begin (PvTxn *self, const PvTxnOptions *options, GError **error)
     return FALSE;
   self->claims = pv_claim_set_new ();
   self->nodes = pv_node_sink_new ();
-  self->sink = pv_pack_sink_new (pv_store_scratch_path (self->scratch), self->index, self->claims);
+  self->sink = pv_pack_sink_new (pv_store_scratch_path (self->scratch), self->index, self->claims, error);
   self->batches_max = (guint) MAX (buffer / (PV_BATCH_CHUNKS * PV_CHUNK_SIZE), 1);
-  return pv_ingest_start (self, options->n_threads, error);
+  return self->sink != NULL && pv_ingest_start (self, options->n_threads, error);
 }
 
 PvTxn *
@@ -269,112 +266,6 @@ make_snapshot (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
   return pv_snapshot_parse (bytes, pv_pack_sink_size (self->sink) + g_bytes_get_size (bytes), error);
 }
 
-/* The snapshot object, synced, in the transaction's directory: (transfer full) its path. */
-static char *
-write_object (PvTxn *self, PvSnapshot *snapshot, GError **error)
-{
-  g_autofree char *path = g_build_filename (pv_store_scratch_path (self->scratch), "snapshot", NULL);
-  g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0600, error);
-
-  if (fd < 0 || !pv_write_all (fd, data, size, path, error) || !pv_fsync (fd, path, error))
-    return NULL;
-  return g_steal_pointer (&path);
-}
-
-/* Renames the packs into place and syncs their directories. */
-static gboolean
-publish_packs (PvTxn *self, GError **error)
-{
-  GArray *packs = pv_pack_sink_packs (self->sink);
-  gboolean touched[256] = { FALSE };
-  gboolean made = FALSE;
-
-  for (guint i = 0; i < packs->len; i++)
-    {
-      const PvSealedPack *pack = &g_array_index (packs, PvSealedPack, i);
-      g_autofree char *path = pv_store_pack_path (self->store, &pack->name);
-      g_autofree char *directory = g_path_get_dirname (path);
-
-      if (!pv_fault ("store.mkdir", error))
-        return FALSE;
-      if (mkdir (directory, 0700) == 0)
-        made = TRUE;
-      else if (errno != EEXIST)
-        return pv_throw_errno (error, errno, "cannot create directory '%s'", directory);
-      if (!pv_rename (pack->path, path, error))
-        return FALSE;
-      touched[pack->name.bytes[0]] = TRUE;
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (touched); i++)
-    {
-      g_autofree char *directory = g_strdup_printf ("%s/%02x", self->store->packs, i);
-
-      if (touched[i] && !pv_fsync_dir (directory, error))
-        return FALSE;
-    }
-  return !made || pv_fsync_dir (self->store->packs, error);
-}
-
-static gboolean
-list_snapshot (PvTxn *self, PvSnapshot *snapshot, GError **error)
-{
-  g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
-  PvSnapshotRow row = { .id = *pv_snapshot_id (snapshot),
-                        .domain = (char *) pv_snapshot_domain (snapshot),
-                        .name = (char *) pv_snapshot_name (snapshot),
-                        .time = pv_snapshot_time (snapshot),
-                        .stored_size = pv_snapshot_stored_size (snapshot),
-                        .object = bytes };
-
-  return pv_fault ("store.commit", error) && pv_index_writer_commit (self->index, &row, error);
-}
-
-/* PUBLISHING to COMMITTED (I5). */
-static gboolean
-publish (PvTxn *self, PvSnapshot *snapshot, const char *object, GError **error)
-{
-  g_autofree char *path = pv_store_snapshot_path (self->store, pv_snapshot_id (snapshot));
-  g_auto(PvFd) guard = pv_store_lock (self->store, LOCK_SH, error);
-
-  return guard >= 0 && publish_packs (self, error) && pv_publish (object, path, error)
-         && list_snapshot (self, snapshot, error);
-}
-
-/* After a failure while PUBLISHING: takes back what lies in the store and is not listed. What cannot be taken back now is in the
- * journal of the directory, which then stays for the next open. */
-static void
-take_back (PvTxn *self, GArray *packs, GArray *snapshots)
-{
-  g_autoptr(GError) error = NULL;
-
-  g_clear_pointer (&self->index, pv_index_writer_free);
-  if (pv_store_remove_unlisted (self->store, packs, snapshots, &error))
-    return;
-  g_debug ("left to the next open: %s", error->message);
-  pv_store_scratch_abandon (g_steal_pointer (&self->scratch));
-}
-
-static gboolean
-publish_or_take_back (PvTxn *self, PvSnapshot *snapshot, const char *object, GError **error)
-{
-  GArray *sealed = pv_pack_sink_packs (self->sink);
-  g_autoptr(GArray) packs = g_array_new (FALSE, FALSE, sizeof (PvName));
-  g_autoptr(GArray) snapshots = g_array_new (FALSE, FALSE, sizeof (PvName));
-
-  for (guint i = 0; i < sealed->len; i++)
-    g_array_append_val (packs, g_array_index (sealed, PvSealedPack, i).name);
-  g_array_append_val (snapshots, *pv_snapshot_id (snapshot));
-  if (!pv_store_scratch_journal (self->scratch, packs, snapshots, error))
-    return FALSE;
-  if (publish (self, snapshot, object, error))
-    return TRUE;
-  take_back (self, packs, snapshots);
-  return FALSE;
-}
-
 static gboolean
 check_not_listed (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
 {
@@ -403,7 +294,6 @@ PvSnapshot *
 pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
 {
   g_autoptr(PvSnapshot) snapshot = NULL;
-  g_autofree char *object = NULL;
   GError *why = NULL;
 
   g_return_val_if_fail (!self->committed, NULL);
@@ -411,9 +301,8 @@ pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
     return NULL;
   if (seal (self, &why))
     snapshot = make_snapshot (self, meta, &why);
-  if (snapshot != NULL)
-    object = write_object (self, snapshot, &why);
-  if (object != NULL && publish_or_take_back (self, snapshot, object, &why))
+  if (snapshot != NULL
+      && pv_publish_packs (self->store, self->scratch, pv_pack_sink_packs (self->sink), snapshot, &self->index, &why))
     {
       self->committed = TRUE;
       return g_steal_pointer (&snapshot);

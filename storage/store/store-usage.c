@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "store/marks.h"
+#include "store/store-private.h"
+#include "util/error.h"
+
+typedef struct
+{
+  PvStore *store;
+  PvMarks *others; /* (not owned) */
+  double own;      /* bytes */
+  double shared;
+} Usage;
+
+/* An object has the part of its frame's bytes that falls to one slot. */
+static gboolean
+count_object (const PvLocation *location, gpointer data, GError **error)
+{
+  Usage *usage = data;
+  g_autoptr(GError) why = NULL;
+  g_autoptr(PvPackReader) pack = pv_object_reader_pack (usage->store->reader, location->pack, &why);
+  PvPackFrame frame;
+  double bytes;
+
+  if (pack == NULL)
+    return why == NULL || (g_propagate_error (error, g_steal_pointer (&why)), FALSE);
+  if (!pv_pack_reader_frame (pack, location->frame, &frame, error))
+    return FALSE;
+  bytes = (double) frame.stored_size / frame.n_slots;
+  if (pv_marks_contains (usage->others, location))
+    usage->shared += bytes;
+  else
+    usage->own += bytes;
+  return TRUE;
+}
+
+gboolean
+pv_store_snapshot_usage (PvStore *self, PvSnapshot *snapshot, guint64 *own_bytes, guint64 *shared_bytes,
+                         GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GPtrArray) list = pv_store_list (self, NULL, error);
+  g_autoptr(PvMarks) others = pv_marks_new (self->index, self->reader);
+  g_autoptr(PvMarks) mine = pv_marks_new (self->index, self->reader);
+  Usage usage = { .store = self, .others = others };
+
+  if (list == NULL)
+    return FALSE;
+  for (guint i = 0; i < list->len; i++)
+    if (!pv_name_equal (pv_snapshot_id (list->pdata[i]), pv_snapshot_id (snapshot))
+        && !pv_marks_add_snapshot (others, list->pdata[i], cancellable, error))
+      return FALSE;
+  pv_marks_set_func (mine, count_object, &usage);
+  if (!pv_marks_add_snapshot (mine, snapshot, cancellable, error))
+    return FALSE;
+  *own_bytes = (guint64) usage.own;
+  *shared_bytes = (guint64) usage.shared;
+  return TRUE;
+}
