@@ -19,8 +19,20 @@ gboolean pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml
 gboolean pv_export_disk (PvStore *store, PvSnapshot *snapshot, const char *target, const char *format, const char *path,
                          PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
 
-/* Takes in @path: a libvirt save image, a QEMU stream, a raw or qcow2 disk, told apart by content. */
-PvSnapshot *pv_import_file (PvStore *store, const char *path, const char *domain, const char *name, PvTxnStats *stats,
-                            PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
+typedef struct
+{
+  char *target; /* (owned): "vda" */
+  char *path;   /* (owned): raw or qcow2, told apart by content */
+} PvImportDisk;
+/* "TARGET=FILE". PV_ERROR_INVALID otherwise. */
+PvImportDisk *pv_import_disk_parse (const char *text, GError **error);
+void pv_import_disk_free (PvImportDisk *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvImportDisk, pv_import_disk_free)
+
+/* Takes in @path: a libvirt save image, a QEMU stream, a raw or qcow2 disk, told apart by content. @disks: (nullable)
+ * (element-type PvImportDisk): disks of the same instant that go into the same snapshot. */
+PvSnapshot *pv_import_file (PvStore *store, const char *path, GPtrArray *disks, const char *domain, const char *name,
+                            PvTxnStats *stats, PvTransferProgressFunc progress, gpointer data,
+                            GCancellable *cancellable, GError **error);
 
 G_END_DECLS

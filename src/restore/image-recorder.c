@@ -191,7 +191,7 @@ pv_image_recorder_zero (PvImageRecorder *self, guint block, guint64 offset, GErr
   return add_run (self->layout, &self->run, &next, self->head->page_size, error);
 }
 
-/* --- pages that came more than once ------------------------------------------------------------------------------- */
+/* --- pages that came more than once ------------------------------------------------------------------------------ */
 
 typedef gboolean (*RunFunc) (PvImageRun *run, gpointer data, GError **error);
 

@@ -18,6 +18,8 @@ typedef struct
   int fd;               /* of the file */
   const char *path;     /* for messages */
   guint64 size;         /* bytes of the file */
+  const char *target;   /* what a disk is called */
+  gboolean main_file;   /* keep what gives the same bytes back; a disk that comes along is kept for its content only */
   PvTransfer transfer;
   PvGuestState state;   /* (out) */
 } PvImport;
@@ -30,7 +32,7 @@ gboolean pv_import_qcow2 (PvImport *import, GError **error);
 
 /* The whole of @fd, @size bytes, as one volume; holes are zeros. */
 gboolean pv_import_copy (PvImport *import, int fd, guint64 size, PvVolumeKind kind, const char *name, GError **error);
-/* Says in PV_ATTACH_IMAGE_HEAD what the file was: "save-image", "qemu-stream", "raw", "qcow2". */
+/* Says in PV_ATTACH_IMAGE_HEAD what the main file was: "save-image", "qemu-stream", "raw", "qcow2". */
 gboolean pv_import_note_format (PvImport *import, const char *format, GError **error);
 
 G_END_DECLS

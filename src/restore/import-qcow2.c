@@ -127,7 +127,9 @@ pv_import_qcow2 (PvImport *import, GError **error)
   size = fd >= 0 ? lseek (fd, 0, SEEK_END) : -1;
   if (size < 0)
     return FALSE;
-  return pv_import_copy (import, fd, (guint64) size, PV_VOLUME_DISK, PV_IMPORT_DISK, error)
-         && pv_import_copy (import, import->fd, import->size, PV_VOLUME_BLOB, PV_BLOB_IMAGE, error)
-         && pv_import_note_format (import, "qcow2", error);
+  if (!pv_import_copy (import, fd, (guint64) size, PV_VOLUME_DISK, import->target, error))
+    return FALSE;
+  return !import->main_file
+         || (pv_import_copy (import, import->fd, import->size, PV_VOLUME_BLOB, PV_BLOB_IMAGE, error)
+             && pv_import_note_format (import, "qcow2", error));
 }

@@ -13,6 +13,7 @@
 #include "restore/import-private.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/snapshot-name.h"
 #include "virt/attachments.h"
 
 #define PROBE_SIZE 16u /* bytes */
@@ -95,8 +96,8 @@ pv_import_raw (PvImport *import, GError **error)
 {
   import->transfer.phase = "reading disk";
   import->state = PV_GUEST_SHUTOFF;
-  return pv_import_note_format (import, "raw", error)
-         && pv_import_copy (import, import->fd, import->size, PV_VOLUME_DISK, PV_IMPORT_DISK, error);
+  return (!import->main_file || pv_import_note_format (import, "raw", error))
+         && pv_import_copy (import, import->fd, import->size, PV_VOLUME_DISK, import->target, error);
 }
 
 /* Tells by content what the file is. */
@@ -108,13 +109,13 @@ import_by_content (PvImport *import, GError **error)
 
   if (n < 0)
     return FALSE;
-  if (n == sizeof start && pv_save_image_probe (start, sizeof start))
+  if (import->main_file && n == sizeof start && pv_save_image_probe (start, sizeof start))
     {
       g_autoptr(PvSaveImage) image = pv_save_image_read (import->fd, import->path, error);
 
       return image != NULL && pv_import_memory (import, image, error);
     }
-  if (n >= 4 && memcmp (start, "QEVM", 4) == 0)
+  if (import->main_file && n >= 4 && memcmp (start, "QEVM", 4) == 0)
     return pv_import_memory (import, NULL, error);
   if (n >= 4 && memcmp (start, "QFI\xfb", 4) == 0)
     return pv_import_qcow2 (import, error);
@@ -144,8 +145,63 @@ open_file (PvImport *import, GError **error)
   return TRUE;
 }
 
+PvImportDisk *
+pv_import_disk_parse (const char *text, GError **error)
+{
+  const char *equals = strchr (text, '=');
+  PvImportDisk *self;
+
+  if (equals == NULL || equals == text || equals[1] == '\0' || equals - text > PV_VOLUME_NAME_MAX)
+    {
+      g_autofree char *shown = pv_escape_for_message (text);
+
+      pv_throw (error, PV_ERROR_INVALID, "'%s' is not TARGET=FILE, like vda=disk.qcow2", shown);
+      return NULL;
+    }
+  self = g_new0 (PvImportDisk, 1);
+  self->target = g_strndup (text, (gsize) (equals - text));
+  self->path = g_strdup (equals + 1);
+  return self;
+}
+
+void
+pv_import_disk_free (PvImportDisk *self)
+{
+  g_free (self->target);
+  g_free (self->path);
+  g_free (self);
+}
+
+/* A disk that comes along with @main. */
+static gboolean
+import_disk (PvImport *main_import, const PvImportDisk *disk, GError **error)
+{
+  PvImport import = *main_import;
+  gboolean done;
+
+  import.fd = PV_FD_NONE;
+  import.path = disk->path;
+  import.target = disk->target;
+  import.main_file = FALSE;
+  done = open_file (&import, error) && import_by_content (&import, error);
+  pv_fd_clear (&import.fd);
+  return done;
+}
+
+static gboolean
+import_all (PvImport *import, GPtrArray *disks, GError **error)
+{
+  if (!import_by_content (import, error))
+    return FALSE;
+  for (guint i = 0; disks != NULL && i < disks->len; i++)
+    if (!import_disk (import, g_ptr_array_index (disks, i), error))
+      return FALSE;
+  return TRUE;
+}
+
 static PvSnapshot *
-import_opened (PvImport *import, const char *domain, const char *name, PvTxnStats *stats, GError **error)
+import_opened (PvImport *import, GPtrArray *disks, const char *domain, const char *name, PvTxnStats *stats,
+               GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(PvSnapshot) base = pv_store_latest (import->store, domain, &local);
@@ -160,7 +216,7 @@ import_opened (PvImport *import, const char *domain, const char *name, PvTxnStat
       return NULL;
     }
   import->txn = txn = pv_store_begin (import->store, &options, error);
-  if (txn == NULL || !import_by_content (import, error))
+  if (txn == NULL || !import_all (import, disks, error))
     return NULL;
   meta.state = import->state;
   meta.parent = base != NULL ? pv_snapshot_name (base) : NULL;
@@ -186,19 +242,22 @@ check_free (PvStore *store, const char *domain, const char *name, GError **error
 }
 
 PvSnapshot *
-pv_import_file (PvStore *store, const char *path, const char *domain, const char *name, PvTxnStats *stats,
-                PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error)
+pv_import_file (PvStore *store, const char *path, GPtrArray *disks, const char *domain, const char *name,
+                PvTxnStats *stats, PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable,
+                GError **error)
 {
   PvImport import = {
     .store = store,
     .fd = PV_FD_NONE,
     .path = path,
+    .target = PV_IMPORT_DISK,
+    .main_file = TRUE,
     .transfer = { .progress = progress, .data = data, .cancellable = cancellable },
   };
   PvSnapshot *snapshot = NULL;
 
   if (check_free (store, domain, name, error) && open_file (&import, error))
-    snapshot = import_opened (&import, domain, name, stats, error);
+    snapshot = import_opened (&import, disks, domain, name, stats, error);
   pv_fd_clear (&import.fd);
   return snapshot;
 }

@@ -50,7 +50,7 @@ pv_restore_result_clear (PvRestoreResult *self)
   g_clear_pointer (&self->domain, g_free);
 }
 
-/* --- what is to be restored ---------------------------------------------------------------------------------------- */
+/* --- what is to be restored -------------------------------------------------------------------------------------- */
 
 /* (nullable): attachment @name parsed; NULL without error when there is none. */
 static PvDomainXml *
@@ -96,7 +96,7 @@ read_descriptions (Restore *self, GError **error)
   return TRUE;
 }
 
-/* --- who is there already ------------------------------------------------------------------------------------------ */
+/* --- who is there already ---------------------------------------------------------------------------------------- */
 
 /* There is a domain of the name. It is left alone unless it is this very guest, shut off and without a saved state of
  * its own. */
@@ -186,7 +186,7 @@ name_domain (Restore *self)
     }
 }
 
-/* --- disks --------------------------------------------------------------------------------------------------------- */
+/* --- disks ------------------------------------------------------------------------------------------------------- */
 
 static gboolean
 replace_disk (Restore *self, const char *target, const char *path, GError **error)
@@ -251,7 +251,7 @@ restore_nvram (Restore *self, GError **error)
          && (self->inactive == NULL || pv_domain_xml_set_nvram (self->inactive, path, error));
 }
 
-/* --- memory -------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 /* (transfer full): path of the image below @scratch. */
 static char *
