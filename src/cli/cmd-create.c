@@ -41,7 +41,7 @@ static const GOptionEntry options[] = {
   G_OPTION_ENTRY_NULL
 };
 
-/* --- what is asked for ------------------------------------------------------------------------------------------ */
+/* --- what is asked for ------------------------------------------------------------------------------------------- */
 
 static gboolean
 choose (const char *option, const char *value, const char *const *choices, guint *chosen, GError **error)
@@ -156,7 +156,7 @@ read_names (char **args, char **domain, char **name, GError **error)
   return TRUE;
 }
 
-/* --- what came of it -------------------------------------------------------------------------------------------- */
+/* --- what came of it --------------------------------------------------------------------------------------------- */
 
 static void
 print_json (const PvCaptureResult *result)

@@ -13,9 +13,12 @@
 #include "util/snapshot-name.h"
 
 static char *opt_name;
+static char **opt_disk;
 
 static const GOptionEntry options[] = {
   { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "What to call the snapshot (needed)", "DOMAIN[@NAME]" },
+  { "disk", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &opt_disk,
+    "A disk image of the same instant, into the same snapshot; may be repeated", "TARGET=FILE" },
   G_OPTION_ENTRY_NULL
 };
 
@@ -69,12 +72,30 @@ read_name (char **domain, char **name, GError **error)
   return TRUE;
 }
 
+static gboolean
+read_disks (GPtrArray *disks, GError **error)
+{
+  for (char **at = opt_disk; at != NULL && *at != NULL; at++)
+    {
+      PvImportDisk *disk = pv_import_disk_parse (*at, error);
+
+      if (disk == NULL)
+        {
+          g_prefix_error (error, "--disk: ");
+          return FALSE;
+        }
+      g_ptr_array_add (disks, disk);
+    }
+  return TRUE;
+}
+
 static PvExit
 run_import (PvCli *cli, char **args, GError **error)
 {
   g_autofree char *domain = NULL;
   g_autofree char *name = NULL;
   g_autofree char *full = NULL;
+  g_autoptr(GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_import_disk_free);
   g_autoptr(PvStore) store = NULL;
   g_autoptr(PvProgress) progress = NULL;
   g_autoptr(PvSnapshot) snapshot = NULL;
@@ -82,7 +103,7 @@ run_import (PvCli *cli, char **args, GError **error)
   gint64 start = g_get_monotonic_time ();
   double ms;
 
-  if (!read_name (&domain, &name, error))
+  if (!read_name (&domain, &name, error) || !read_disks (disks, error))
     return PV_EXIT_USAGE;
   full = g_strconcat (domain, "@", name, NULL);
   pv_cli_set_subject (cli, full);
@@ -90,8 +111,8 @@ run_import (PvCli *cli, char **args, GError **error)
   if (store == NULL)
     return PV_EXIT_FAILED;
   progress = pv_progress_new ();
-  snapshot = pv_import_file (store, args[0], domain, name, &stats, pv_progress_update, progress, cli->cancellable,
-                             error);
+  snapshot = pv_import_file (store, args[0], disks, domain, name, &stats, pv_progress_update, progress,
+                             cli->cancellable, error);
   g_clear_pointer (&progress, pv_progress_free);
   if (snapshot == NULL)
     return PV_EXIT_FAILED;
@@ -117,6 +138,7 @@ const PvCommand pv_command_import = {
              "\n"
              "Examples:\n"
              "  pagevault import /var/lib/libvirt/qemu/save/web1.save --name web1@saved\n"
+             "  pagevault import saved --name web1@saved --disk vda=web1.qcow2 --disk vdb=data.raw\n"
              "  pagevault import debian-12.qcow2 --name base@debian-12\n"
              "\n"
              "Keys of --json: snapshot, total_ms, ram_bytes, disk_bytes, zero_bytes, known_bytes,\n"

@@ -12,15 +12,13 @@
 #include "util/error.h"
 #include "util/snapshot-name.h"
 
-static char *opt_name, *opt_disks, *opt_disks_dir;
+static char *opt_name, *opt_disks_dir;
 static gboolean opt_paused, opt_eager;
 
 static const GOptionEntry options[] = {
   { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "Give the guest another name, and a new UUID", "NEW" },
   { "paused", 0, 0, G_OPTION_ARG_NONE, &opt_paused, "Leave the guest paused", NULL },
   { "eager", 0, 0, G_OPTION_ARG_NONE, &opt_eager, "Load all memory before the guest runs", NULL },
-  { "disks", 0, 0, G_OPTION_ARG_STRING, &opt_disks, "copy: full copies; overlay: qcow2 overlays over the store (copy)",
-    "HOW" },
   { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks_dir, "Where the new disks go (beside the original ones)",
     "DIR" },
   G_OPTION_ENTRY_NULL
@@ -58,14 +56,6 @@ read_options (PvRestoreOptions *restore, GError **error)
   restore->disks = PV_RESTORE_DISKS_COPY;
   if (opt_name != NULL && !pv_domain_name_check (opt_name, error))
     return FALSE;
-  if (g_strcmp0 (opt_disks, "overlay") == 0)
-    restore->disks = PV_RESTORE_DISKS_OVERLAY;
-  else if (opt_disks != NULL && !g_str_equal (opt_disks, "copy"))
-    {
-      g_autofree char *shown = pv_escape_for_message (opt_disks);
-
-      return pv_throw (error, PV_ERROR_INVALID, "--disks is copy or overlay, not '%s'", shown);
-    }
   return TRUE;
 }
 

@@ -10,11 +10,12 @@
 #include "util/error.h"
 #include "virt/attachments.h"
 
-static gboolean opt_xml, opt_inactive;
+static gboolean opt_xml, opt_inactive, opt_usage;
 
 static const GOptionEntry options[] = {
   { "xml", 0, 0, G_OPTION_ARG_NONE, &opt_xml, "Print the domain XML of the snapshot's instant", NULL },
   { "inactive", 0, 0, G_OPTION_ARG_NONE, &opt_inactive, "With --xml: the persistent definition instead", NULL },
+  { "usage", 0, 0, G_OPTION_ARG_NONE, &opt_usage, "Compute own and shared size (reads all trees: slow)", NULL },
   G_OPTION_ENTRY_NULL
 };
 
@@ -157,11 +158,18 @@ print_text (PvSnapshot *snapshot, const Usage *usage)
   print_volumes (snapshot);
 }
 
+static gboolean
+measure (PvCli *cli, PvStore *store, PvSnapshot *snapshot, Usage *usage, GError **error)
+{
+  return pv_store_snapshot_usage (store, snapshot, &usage->own, &usage->shared, cli->cancellable, error);
+}
+
 static PvExit
 run_show (PvCli *cli, char **args, GError **error)
 {
   g_autoptr(PvStore) store = NULL;
   g_autoptr(PvSnapshot) snapshot = NULL;
+  Usage usage = { 0 };
 
   if (!pv_cli_check_snapshot (cli, args[0], error))
     return PV_EXIT_USAGE;
@@ -173,10 +181,12 @@ run_show (PvCli *cli, char **args, GError **error)
     return PV_EXIT_FAILED;
   if (opt_xml || opt_inactive)
     return print_xml (snapshot, error);
+  if (opt_usage && !measure (cli, store, snapshot, &usage, error))
+    return PV_EXIT_FAILED;
   if (cli->json)
-    print_json (snapshot, NULL);
+    print_json (snapshot, opt_usage ? &usage : NULL);
   else
-    print_text (snapshot, NULL);
+    print_text (snapshot, opt_usage ? &usage : NULL);
   return PV_EXIT_OK;
 }
 

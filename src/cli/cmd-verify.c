@@ -81,6 +81,18 @@ work (PvCli *cli, PvVerifyResult *result, GPtrArray *dropped, GError **error)
   return store != NULL && pv_store_verify (store, result, pv_progress_update, progress, cli->cancellable, error);
 }
 
+/* The store did not even open. A format marker that is none is damage where there is a store around it. */
+static gboolean
+is_damage (PvCli *cli, const GError *error)
+{
+  g_autofree char *packs = g_build_filename (cli->store_directory, "packs", NULL);
+  g_autofree char *index = g_build_filename (cli->store_directory, "index.sqlite", NULL);
+
+  return g_error_matches (error, PV_ERROR, PV_ERROR_CORRUPT)
+         || (g_error_matches (error, PV_ERROR, PV_ERROR_INVALID) && g_file_test (packs, G_FILE_TEST_IS_DIR)
+             && g_file_test (index, G_FILE_TEST_IS_REGULAR));
+}
+
 static PvExit
 run_verify (PvCli *cli, char **args, GError **error)
 {
@@ -99,7 +111,7 @@ run_verify (PvCli *cli, char **args, GError **error)
     }
   else
     {
-      if (g_error_matches (local, PV_ERROR, PV_ERROR_CORRUPT))
+      if (is_damage (cli, local))
         exit_status = PV_EXIT_DAMAGE;
       g_propagate_error (error, g_steal_pointer (&local));
     }

@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* --- tables ----------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------ */
 
 typedef enum
 {
@@ -36,14 +36,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvTable, pv_table_free)
 void pv_table_row (PvTable *self, ...) G_GNUC_NULL_TERMINATED;
 void pv_table_print (PvTable *self);
 
-/* --- texts ------------------------------------------------------------------------------------------------------ */
+/* --- texts ------------------------------------------------------------------------------------------------------- */
 
 /* (transfer full): "2026-11-21 08:51:22", local time. @time: microseconds since 1970. */
 char *pv_output_time (gint64 time);
 /* (transfer full): "3.2 ms", "4.1 s", "12:03" (minutes and seconds). @ms: >= 0. */
 char *pv_output_duration (double ms);
 
-/* --- JSON ------------------------------------------------------------------------------------------------------- */
+/* --- JSON -------------------------------------------------------------------------------------------------------- */
 
 void pv_json_string (JsonBuilder *builder, const char *member, const char *value); /* @value NULL: null */
 void pv_json_size (JsonBuilder *builder, const char *member, guint64 value);
