@@ -230,6 +230,8 @@ pv_command_dispatch (PvCli *cli, int argc, char **argv, const PvCommand **comman
     G_OPTION_ENTRY_NULL
   };
   g_autoptr(GError) local = NULL;
+  g_autofree char **words = NULL; /* (element-type not owned): parsing takes words out of it */
+  guint n_words;
 
   *command = NULL;
   g_option_context_add_main_entries (context, version, NULL);
@@ -253,5 +255,7 @@ pv_command_dispatch (PvCli *cli, int argc, char **argv, const PvCommand **comman
   *command = pv_command_find (global.rest[0]);
   if (*command == NULL)
     return unknown_command (global.rest[0], error);
-  return run_command (*command, cli, (int) g_strv_length (global.rest), global.rest, error);
+  n_words = g_strv_length (global.rest);
+  words = g_memdup2 (global.rest, (n_words + 1) * sizeof (char *));
+  return run_command (*command, cli, (int) n_words, words, error);
 }
