@@ -57,8 +57,8 @@ PvCaptureJob *pv_capture_job_new (PvStore *store, PvGuest *guest, const PvCaptur
 gboolean pv_capture_job_run (PvCaptureJob *self, PvCaptureResult *result, GCancellable *cancellable, GError **error);
 
 /* Finishes or undoes what a killed capture (whose guardian was killed as well) left of @guest; TRUE when nothing was or
- * nothing is left. Every command that touches a guest calls it first. PV_ERROR_BUSY while a capture or its guardian is at
- * work. @mended: (out) (optional): what was done, a sentence, NULL when nothing (transfer full). */
+ * nothing is left. Every command that touches a guest calls it first. PV_ERROR_BUSY while a capture or its guardian
+ * is at work. @mended: (out) (optional): what was done, a sentence, NULL when nothing (transfer full). */
 gboolean pv_capture_recover (PvStore *store, PvGuest *guest, char **mended, GError **error);
 
 G_END_DECLS

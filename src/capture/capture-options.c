@@ -86,7 +86,8 @@ check_engine (const char *engine, GError **error)
 
   if (engine != NULL && g_strv_contains (engines, engine))
     return TRUE;
-  return pv_throw (error, PV_ERROR_INVALID, "--engine is auto, qemu, live or paused, not '%s'", engine != NULL ? engine : "");
+  return pv_throw (error, PV_ERROR_INVALID, "--engine is auto, qemu, live or paused, not '%s'",
+                   engine != NULL ? engine : "");
 }
 
 gboolean

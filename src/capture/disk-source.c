@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "capture/nbd-export.h"
 #include "util/error.h"
 #include "util/fault.h"
 
@@ -42,8 +43,9 @@ typedef struct
 
 struct _PvDiskSource
 {
-  char *path; /* (owned) */
-  struct nbd_handle *nbd;
+  char *path;             /* (owned) */
+  PvNbdExport *export;    /* (owned) (nullable) */
+  struct nbd_handle *nbd; /* (owned) (nullable) */
   guint64 size; /* bytes */
   Slot slots[READS];
 };
@@ -85,62 +87,41 @@ describe_image (const char *path, const char *format)
   return g_strconcat ("json:", json, NULL);
 }
 
-/* libnbd does not tell what qemu-nbd printed, so ask qemu-img the same question to have a sentence. */
-static void
-throw_why_not (PvDiskSource *self, const char *image, GError **error)
+static gboolean
+connect_to_export (PvDiskSource *self, GError **error)
 {
-  g_autofree char *complaint = NULL;
-  g_autofree char *first = g_strdup (nbd_get_error ());
-  const char *argv[] = { "qemu-img", "info", "-U", image, NULL };
-  int status = 0;
+  gint64 size;
 
-  if (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
-                    &complaint, &status, NULL)
-      && status != 0 && complaint != NULL && *complaint != '\0')
-    pv_throw (error, PV_ERROR_FAILED, "cannot read disk '%s': %s", self->path,
-              g_strdelimit (g_strstrip (complaint), "\n", ' '));
-  else
-    pv_throw (error, PV_ERROR_FAILED, "cannot read disk '%s' through qemu-nbd: %s", self->path, first);
+  self->nbd = nbd_create ();
+  if (self->nbd == NULL)
+    return throw_nbd (self, error, "prepare to read disk");
+  if (nbd_add_meta_context (self->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0
+      || nbd_add_meta_context (self->nbd, DEPTH_CONTEXT) < 0
+      || nbd_connect_unix (self->nbd, pv_nbd_export_socket (self->export)) < 0)
+    return throw_nbd (self, error, "read disk");
+  size = nbd_get_size (self->nbd);
+  if (size < 0)
+    return throw_nbd (self, error, "tell the size of disk");
+  self->size = (guint64) size;
+  return TRUE;
 }
 
 PvDiskSource *
-pv_disk_source_open (const char *path, const char *format, GError **error)
+pv_disk_source_open (const char *path, const char *format, const char *run_directory, GError **error)
 {
   g_autoptr(PvDiskSource) self = g_new0 (PvDiskSource, 1);
-  g_autofree char *program = g_find_program_in_path ("qemu-nbd");
   g_autofree char *image = describe_image (path, format);
-  const char *argv[] = { program, "--read-only", "--allocation-depth", "--discard=ignore", image, NULL };
-  gint64 size;
 
   self->path = g_strdup (path);
-  if (program == NULL)
-    {
-      pv_throw (error, PV_ERROR_UNSUPPORTED, "disks are read by qemu-nbd: install the package 'qemu-utils'");
-      return NULL;
-    }
   if (!pv_fault ("capture.disk.open", error))
     return NULL;
-  self->nbd = nbd_create ();
-  if (self->nbd == NULL)
+  self->export = pv_nbd_export_start (image, run_directory, error);
+  if (self->export == NULL)
     {
-      throw_nbd (self, error, "prepare to read disk");
+      g_prefix_error (error, "cannot read disk '%s': ", path);
       return NULL;
     }
-  if (nbd_add_meta_context (self->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0
-      || nbd_add_meta_context (self->nbd, DEPTH_CONTEXT) < 0
-      || nbd_connect_systemd_socket_activation (self->nbd, (char **) argv) < 0)
-    {
-      throw_why_not (self, image, error);
-      return NULL;
-    }
-  size = nbd_get_size (self->nbd);
-  if (size < 0)
-    {
-      throw_nbd (self, error, "tell the size of disk");
-      return NULL;
-    }
-  self->size = (guint64) size;
-  return g_steal_pointer (&self);
+  return connect_to_export (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
 void
@@ -151,6 +132,7 @@ pv_disk_source_free (PvDiskSource *self)
       nbd_shutdown (self->nbd, 0);
       nbd_close (self->nbd);
     }
+  g_clear_pointer (&self->export, pv_nbd_export_free);
   for (guint i = 0; i < READS; i++)
     g_free (self->slots[i].buffer);
   g_free (self->path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The order of bytes: the queue of blocks in memory is always older than what is in the spill file, because nothing is added to
- * the queue while the file holds anything, and the consumer empties the queue first.
+/* The order of bytes: the queue of blocks in memory is always older than what is in the spill file, because nothing
+ * is added to the queue while the file holds anything, and the consumer empties the queue first.
  */
 #include "config.h"
 
@@ -89,13 +89,14 @@ throw_overrun (PvDrain *self, GError **error)
   g_autofree char *size = pv_bytesize_format (self->options.buffer);
 
   return pv_throw (error, PV_ERROR_FAILED,
-                   "the memory stream came faster than it could be stored and the buffer of %s is full: give a larger --buffer, or "
+                   "the memory stream came faster than it could be stored and the buffer of %s is full: give a larger "
+                   "--buffer, or "
                    "--on-overrun spill or throttle",
                    size);
 }
 
-/* (nullable): a block to read into: a spare one, a new one, the staging block, or, throttling, the first that the consumer gives back. NULL:
- * stopping, or @error. Called and left with the lock held. */
+/* (nullable): a block to read into: a spare one, a new one, the staging block, or, throttling, the first that the
+ * consumer gives back. NULL: stopping, or @error. Called and left with the lock held. */
 static Block *
 take_block_locked (PvDrain *self, GError **error)
 {
@@ -126,7 +127,8 @@ take_block_locked (PvDrain *self, GError **error)
   return NULL;
 }
 
-/* Queues the bytes of @block: emptied into another place, it stays the reader's; else it belongs to the queue and is NULL. */
+/* Queues the bytes of @block: emptied into another place, it stays the reader's; else it belongs to the queue and is
+ * NULL. */
 static gboolean
 queue_block (PvDrain *self, Block **block, GError **error)
 {
@@ -166,7 +168,7 @@ typedef enum
   READ_ERROR,
 } ReadResult;
 
-/* Waits only when the block is empty: bytes that are here already are worth more to the consumer than a fuller block. */
+/* Waits only when the block is empty: bytes that are here are worth more to the consumer than a fuller block. */
 static ReadResult
 read_some (PvDrain *self, Block *block, GError **error)
 {

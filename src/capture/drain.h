@@ -6,8 +6,9 @@
  *   pipe -> reader thread -> blocks in memory (bounded) -> consumer thread -> sink
  *                        \-> spill file, when memory is full and the policy says so -/
  *
- * QEMU keeps a page of a running guest write-protected until it could send it: the reader never waits for the sink as long
- * as there is room. The order of bytes is kept. When the sink fails the reader closes its end, and QEMU's write fails.
+ * QEMU keeps a page of a running guest write-protected until it could send it: the reader never waits for the sink as
+ * long as there is room. The order of bytes is kept. When the sink fails the reader closes its end, and QEMU's write
+ * fails.
  */
 #pragma once
 
@@ -42,8 +43,9 @@ PvDrain *pv_drain_new (int fd, const PvDrainOptions *options);
 void pv_drain_free (PvDrain *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDrain, pv_drain_free)
 
-/* Waits up to @timeout_ms. @done: TRUE when the stream came to its end and the sink has had all of it. FALSE with @error when it
- * failed: the sink's error; PV_ERROR_NO_SPACE of the spill file; PV_ERROR_FAILED when the buffer overran under PV_OVERRUN_FAIL. */
+/* Waits up to @timeout_ms. @done: TRUE when the stream came to its end and the sink has had all of it. FALSE with
+ * @error when it failed: the sink's error; PV_ERROR_NO_SPACE of the spill file; PV_ERROR_FAILED when the buffer
+ * overran under PV_OVERRUN_FAIL. */
 gboolean pv_drain_wait (PvDrain *self, guint timeout_ms, gboolean *done, GError **error);
 /* TRUE when the stream has ended: the sender is done with it, whatever still waits here. Never blocks. */
 gboolean pv_drain_at_end (PvDrain *self);

@@ -13,6 +13,8 @@
 #include "util/error.h"
 #include "util/fault.h"
 
+#define OVER_LIVE "live"
+
 struct _PvJournal
 {
   char *path; /* (owned) */
@@ -133,6 +135,12 @@ pv_journal_over (PvJournal *self, PvStepKind kind, GError **error)
   return pv_journal_add (self, FALSE, error, PV_STEP_OVER, kinds[kind].name, NULL);
 }
 
+gboolean
+pv_journal_over_live (PvJournal *self, GError **error)
+{
+  return pv_journal_add (self, FALSE, error, PV_STEP_OVER, OVER_LIVE, NULL);
+}
+
 static gboolean
 find_kind (const char *name, PvStepKind *kind)
 {
@@ -184,11 +192,15 @@ parse_line (const char *line, GError **error)
 static void
 mark_over (GPtrArray *steps, const char *name)
 {
+  gboolean live = g_str_equal (name, OVER_LIVE);
+
   for (guint i = steps->len; i > 0; i--)
     {
       PvStep *step = steps->pdata[i - 1];
 
-      if (!step->over && g_str_equal (kinds[step->kind].name, name))
+      if (live)
+        step->over |= step->kind != PV_STEP_BEGIN && step->kind != PV_STEP_OVERLAY && step->kind != PV_STEP_KEEP;
+      else if (!step->over && g_str_equal (kinds[step->kind].name, name))
         {
           step->over = TRUE;
           return;
@@ -271,7 +283,8 @@ pv_journal_lock (const char *uuid, const char *name, GError **error)
   if (pv_flock (fd, LOCK_EX | LOCK_NB, path, &local))
     return pv_fd_steal (&fd);
   if (g_error_matches (local, PV_ERROR, PV_ERROR_BUSY))
-    pv_throw (error, PV_ERROR_BUSY, "guest %s: another capture works on it, or puts it back after a failure: wait for it to end", name);
+    pv_throw (error, PV_ERROR_BUSY,
+              "guest %s: another capture works on it, or puts it back after a failure: wait for it to end", name);
   else
     g_propagate_error (error, g_steal_pointer (&local));
   return -1;

@@ -4,9 +4,9 @@
  *
  *   create -> add, add … -> remove;      open (somebody else's) -> steps -> remove
  *
- * A file of lines, one step each, in STORE/captures/UUID; a line that is not whole was never acted upon. The whole of a line is
- * written by one system call: a killed process leaves it in the page cache. add() syncs on demand only, for the case
- * that the machine dies: then QEMU is gone as well, and only the overlays matter.
+ * A file of lines, one step each, in STORE/captures/UUID; a line that is not whole was never acted upon. The whole of
+ * a line is written by one system call: a killed process leaves it in the page cache. add() syncs on demand only, for
+ * the case that the machine dies: then QEMU is gone as well, and only the overlays matter.
  *
  * Beside it, one capture of a guest at a time: a lock, on a file in the run-time directory, because captures of one
  * guest may go into different stores.
@@ -30,7 +30,8 @@ typedef enum
   PV_STEP_PAUSE,      /* the guest may be paused from here on */
   PV_STEP_MIGRATE,    /* a migration is started */
   PV_STEP_KEEP,       /* snapshot XML: overlays stay, and belong to this snapshot of libvirt's */
-  PV_STEP_OVER,       /* name of a kind: the last step of that kind needs no undoing any more */
+  PV_STEP_OVER, /* name of a kind: the last step of that kind needs no undoing any more; "live": nor does any step so
+                   far, but for overlays */
   PV_N_STEPS,
 } PvStepKind;
 
@@ -58,20 +59,23 @@ void pv_journal_free (PvJournal *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvJournal, pv_journal_free)
 
 /* (nullable): NULL is left out at the end. With @durable the line has reached the disk on return. */
-gboolean pv_journal_add (PvJournal *self, gboolean durable, GError **error, PvStepKind kind, ...) G_GNUC_NULL_TERMINATED;
+gboolean pv_journal_add (PvJournal *self, gboolean durable, GError **error, PvStepKind kind,
+                         ...) G_GNUC_NULL_TERMINATED;
 /* Writes down that the last step of @kind needs no undoing. */
 gboolean pv_journal_over (PvJournal *self, PvStepKind kind, GError **error);
-/* (element-type PvStep) (transfer container): reads the file anew, oldest first. PV_ERROR_CORRUPT for a line that is whole and makes no
- * sense. */
+/* Writes down that of all steps so far only overlays may need undoing. */
+gboolean pv_journal_over_live (PvJournal *self, GError **error);
+/* (element-type PvStep) (transfer container): reads the file anew, oldest first. PV_ERROR_CORRUPT for a line that is
+ * whole and makes no sense. */
 GPtrArray *pv_journal_steps (PvJournal *self, GError **error);
 const char *pv_journal_file (PvJournal *self);
 /* Everything is undone or done: the file goes. */
 gboolean pv_journal_remove (PvJournal *self, GError **error);
 
-/* Locks the guest @uuid for a capture: an open descriptor, to be handed to the guardian too; the lock goes with the last of them.
- * -1 with PV_ERROR_BUSY when another capture works on it. @name is for the message. */
+/* Locks the guest @uuid for a capture: an open descriptor, to be handed to the guardian too; the lock goes with the
+ * last of them. -1 with PV_ERROR_BUSY when another capture works on it. @name is for the message. */
 int pv_journal_lock (const char *uuid, const char *name, GError **error);
-/* (transfer full): the directory for what lives as long as a capture of this guest: sockets. Made when missing, 0700. */
+/* (transfer full): the directory for what lives as long as a capture of this guest: sockets. Made if missing, 0700. */
 char *pv_journal_run_directory (const char *uuid, GError **error);
 
 G_END_DECLS

@@ -88,7 +88,9 @@ give_back (PvSpill *self, guint64 head)
 {
   if (head - self->punched < PUNCH_STEP)
     return;
-  if (fallocate (self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) self->punched, (off_t) (head - self->punched)) < 0)
+  if (fallocate (self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) self->punched,
+                 (off_t) (head - self->punched))
+      < 0)
     g_debug ("cannot punch holes into the spill file: %s", g_strerror (errno));
   self->punched = head;
 }

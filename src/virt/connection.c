@@ -5,12 +5,13 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum
 {
-  KEEPALIVE_INTERVAL = 3, /* seconds between probes */
-  KEEPALIVE_COUNT = 4,    /* unanswered probes after which libvirtd counts as hung */
+  KEEPALIVE_INTERVAL = 5, /* seconds between probes */
+  KEEPALIVE_COUNT = 5,    /* unanswered probes after which libvirtd counts as hung */
 };
 
 struct _PvConnection
@@ -18,6 +19,7 @@ struct _PvConnection
   gatomicrefcount ref_count;
   virConnectPtr connection; /* (owned) */
   char *uri;                /* (owned) (nullable): as given */
+  char *full_uri;           /* (owned): as libvirt writes it */
   gulong libvirt_version, qemu_version;
 };
 
@@ -62,11 +64,17 @@ static gboolean
 check_driver (PvConnection *self, GError **error)
 {
   const char *type = virConnectGetType (self->connection);
+  char *full_uri;
 
   if (g_strcmp0 (type, "QEMU") != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED,
                      "libvirt connection '%s' is to driver %s: only QEMU guests can be taken, use qemu:///system",
                      self->uri != NULL ? self->uri : "(default)", type != NULL ? type : "?");
+  full_uri = virConnectGetURI (self->connection);
+  if (full_uri == NULL)
+    return pv_throw_libvirt (error, "cannot ask libvirt where it is connected to");
+  self->full_uri = g_strdup (full_uri);
+  free (full_uri);
   if (virConnectGetLibVersion (self->connection, &self->libvirt_version) < 0)
     return pv_throw_libvirt (error, "cannot ask libvirtd for its version");
   /* fails where no QEMU is installed: guests may still be listed */
@@ -139,6 +147,7 @@ pv_connection_unref (PvConnection *self)
     return;
   if (self->connection != NULL)
     virConnectClose (self->connection);
+  g_free (self->full_uri);
   g_free (self->uri);
   g_free (self);
 }
@@ -147,6 +156,12 @@ virConnectPtr
 pv_connection_get (PvConnection *self)
 {
   return self->connection;
+}
+
+const char *
+pv_connection_uri (PvConnection *self)
+{
+  return self->full_uri;
 }
 
 gulong

@@ -32,6 +32,25 @@ pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean cu
   return TRUE;
 }
 
+gboolean
+pv_guest_current_snapshot (PvGuest *self, char **name, GError **error)
+{
+  virDomainSnapshotPtr snapshot;
+  int has = virDomainHasCurrentSnapshot (pv_guest_get (self), 0);
+
+  *name = NULL;
+  if (has < 0)
+    return pv_guest_throw (self, error, "cannot ask for its current snapshot");
+  if (has == 0)
+    return TRUE;
+  snapshot = virDomainSnapshotCurrent (pv_guest_get (self), 0);
+  if (snapshot == NULL)
+    return pv_guest_throw (self, error, "cannot ask for its current snapshot");
+  *name = g_strdup (virDomainSnapshotGetName (snapshot));
+  virDomainSnapshotFree (snapshot);
+  return TRUE;
+}
+
 char *
 pv_guest_active_layer (PvGuest *self, const char *target, GError **error)
 {

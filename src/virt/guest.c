@@ -209,6 +209,12 @@ pv_guest_resume (PvGuest *self, GError **error)
   return TRUE;
 }
 
+gboolean
+pv_guest_is_persistent (PvGuest *self)
+{
+  return virDomainIsPersistent (self->domain) == 1;
+}
+
 char *
 pv_guest_xml (PvGuest *self, guint flags, GError **error)
 {

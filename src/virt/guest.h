@@ -46,6 +46,8 @@ char *pv_guest_qemu_status (PvGuest *self, GError **error);
 gboolean pv_guest_suspend (PvGuest *self, GError **error);
 gboolean pv_guest_resume (PvGuest *self, GError **error);
 
+/* FALSE for a transient domain: one that goes when it ends. */
+gboolean pv_guest_is_persistent (PvGuest *self);
 /* (transfer full): flags as virDomainGetXMLDesc. Always with security info. */
 char *pv_guest_xml (PvGuest *self, guint flags, GError **error);
 
@@ -104,6 +106,8 @@ char *pv_guest_events_data (PvGuestEvents *self, const char *name);
 gboolean pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error);
 /* Registers a snapshot's metadata (VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE). */
 gboolean pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean current, GError **error);
+/* Name of libvirt's current snapshot of the domain. @name: (out) (nullable) (transfer full): NULL: there is none. */
+gboolean pv_guest_current_snapshot (PvGuest *self, char **name, GError **error);
 /* Merges the active layer of @target (and what lies between) into @base and makes that the active layer again (active
  * block commit and pivot); waits for it. A job that an earlier try left behind is taken up. Returns TRUE as well when
  * @base is the active layer already. Afterwards the live and the persistent definition name @base; the overlay's file

@@ -66,7 +66,7 @@ copy_and_compare (Fixture *self, const char *name, const char *format, const cha
   g_autofree char *convert = g_strdup_printf ("qemu-img convert -f %s -O raw DIR/%s DIR/compare.raw", format, name);
   g_autofree guint8 *bytes = NULL;
   g_autofree char *expected = NULL;
-  g_autoptr(PvDiskSource) source = pv_disk_source_open (path, format, &error);
+  g_autoptr(PvDiskSource) source = pv_disk_source_open (path, format, self->directory, &error);
   g_autoptr(PvSnapshot) base = NULL;
   g_autoptr(PvSnapshot) made = NULL;
   g_autoptr(PvTxn) txn = NULL;
@@ -144,7 +144,7 @@ test_strange_path (Fixture *self, gconstpointer data)
   {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename (self->directory, "a,b=c:d {x}", NULL);
-    g_autoptr(PvDiskSource) source = pv_disk_source_open (path, "raw", &error);
+    g_autoptr(PvDiskSource) source = pv_disk_source_open (path, "raw", self->directory, &error);
 
     g_assert_no_error (error);
     g_assert_cmpuint (pv_disk_source_size (source), ==, MIB);
@@ -157,7 +157,7 @@ test_refused (Fixture *self, gconstpointer data)
   g_autoptr(GError) error = NULL;
   g_autofree char *path = g_build_filename (self->directory, "missing.raw", NULL);
   g_autofree char *raw = g_build_filename (self->directory, "a.raw", NULL);
-  PvDiskSource *source = pv_disk_source_open (path, "raw", &error);
+  PvDiskSource *source = pv_disk_source_open (path, "raw", self->directory, &error);
 
   g_assert_null (source);
   g_assert_nonnull (error);
@@ -165,7 +165,7 @@ test_refused (Fixture *self, gconstpointer data)
   g_clear_error (&error);
 
   run (self, "qemu-img create -q -f raw DIR/a.raw 1M");
-  source = pv_disk_source_open (raw, "qcow2", &error);
+  source = pv_disk_source_open (raw, "qcow2", self->directory, &error);
   g_assert_null (source);
   g_assert_nonnull (error);
   g_assert_nonnull (strstr (error->message, "a.raw"));
@@ -183,7 +183,7 @@ test_cancelled (Fixture *self, gconstpointer data)
 
   run (self, "qemu-img create -q -f raw DIR/a.raw 8M");
   run (self, "qemu-io -f raw -c 'write -P 7 0 8M' DIR/a.raw");
-  source = pv_disk_source_open (path, "raw", &error);
+  source = pv_disk_source_open (path, "raw", self->directory, &error);
   g_assert_no_error (error);
   txn = pv_store_begin (self->store, &(PvTxnOptions){ 0 }, &error);
   g_assert_no_error (error);

@@ -114,6 +114,25 @@ test_over (Fixture *self, gconstpointer data)
   assert_step (steps, 0, PV_STEP_PAUSE, TRUE, NULL);
 }
 
+/* After "over live" only overlays are left. */
+static void
+test_over_live (Fixture *self, gconstpointer data)
+{
+  g_autoptr(PvJournal) journal = create (self);
+  g_autoptr(GPtrArray) steps = NULL;
+
+  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_OVERLAY, "vda", "/o", "/b", NULL));
+  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_CAPABILITY, "return-path", NULL));
+  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_MIGRATE, NULL));
+  g_assert_true (pv_journal_over_live (journal, NULL));
+  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_CAPABILITY, "return-path", NULL));
+  steps = steps_of (journal);
+  assert_step (steps, 0, PV_STEP_OVERLAY, FALSE, "vda");
+  assert_step (steps, 1, PV_STEP_CAPABILITY, TRUE, "return-path");
+  assert_step (steps, 2, PV_STEP_MIGRATE, TRUE, NULL);
+  assert_step (steps, 4, PV_STEP_CAPABILITY, FALSE, "return-path");
+}
+
 /* Cut anywhere, it says all that stood on whole lines. */
 static void
 test_cut (Fixture *self, gconstpointer data)
@@ -141,8 +160,15 @@ test_cut (Fixture *self, gconstpointer data)
 static void
 test_garbage (Fixture *self, gconstpointer data)
 {
-  static const char *const bad[]
-      = { "\n", "{}\n", "[]\n", "[\"begin\"]\n", "[\"dance\"]\n", "[1]\n", "[[\"pause\"]]\n", "[\"pause\",\"x\"]\n", "[\"fd\",null]\n" };
+  static const char *const bad[] = { "\n",
+                                     "{}\n",
+                                     "[]\n",
+                                     "[\"begin\"]\n",
+                                     "[\"dance\"]\n",
+                                     "[1]\n",
+                                     "[[\"pause\"]]\n",
+                                     "[\"pause\",\"x\"]\n",
+                                     "[\"fd\",null]\n" };
   g_autoptr(PvJournal) journal = create (self);
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
@@ -173,6 +199,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("/journal/round-trip", test_round_trip);
   ADD ("/journal/over", test_over);
+  ADD ("/journal/over-live", test_over_live);
   ADD ("/journal/cut", test_cut);
   ADD ("/journal/garbage", test_garbage);
   ADD ("/journal/exists", test_exists);

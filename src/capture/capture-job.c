@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Invariants of a capture. Tests and comments cite the numbers.
+ *
+ *  I1  Before a step changes anything of the guest, its line is in the journal (PvJournal), and the guardian is alive.
+ *  I2  Nothing that may take long lies between the pause and the moment the guest runs again: overlays, pipe, buffers,
+ *      capabilities and descriptors are there before; only what belongs to the instant is done in it.
+ *  I3  Disks are frozen after the pause and before the memory point; between the two the guest does not run. So memory
+ *      and disks are of one instant.
+ *  I4  A frozen layer is written to again (merged into) only when it was read to its end, or when its snapshot is given
+ *      up.
+ *  I5  The snapshot is committed before overlays are merged: a crash between the two leaves a listed snapshot and a
+ *      guest on its overlays, which the guardian merges. The reverse order would gain nothing: the merge does not need
+ *      the store, the store not the merge.
+ *  I6  The end is the same for success and failure: pv_undo_run() over what the journal says. So the way back is walked
+ *      in every capture, not only in those that fail.
+ *  I7  The guest's run state is touched no more once it was put back: what the user does to it meanwhile stands.
+ *  I8  Guardian and job never both act: the guardian acts when the job's socket is closed or the job was silent; the
+ *      job looks before each step, and before the commit, whether it did.
+ *
+ *  state       what holds                          leaves it by                  killed here
+ *  CHECKING    guest untouched                     plan made -> PREPARING        nothing to undo
+ *  PREPARING   journal; overlays made ahead;       engine's freeze -> FROZEN     overlays removed, capabilities
+ *              capabilities set, descriptor given                                cleared
+ *  FROZEN      guest paused; disks being frozen    engine's arm -> DRAINING      migration ended, guest runs,
+ *                                                                                overlays merged
+ *  DRAINING    guest runs on overlays; memory,     all read -> COMMITTING        the same
+ *              then frozen layers are read
+ *  COMMITTING  all is in the transaction           pv_txn_commit() -> MERGING    the same; listed or not
+ *  MERGING     snapshot listed                     pv_undo_run() -> DONE         overlays merged
+ *  UNDOING     an error is known                   pv_undo_run() -> FAILED       goes on in the guardian
+ */
+#include "config.h"
+
+#include "capture/capture-job.h"
+
+#include "capture/capture-job-private.h"
+#include "capture/disk-source.h"
+#include "capture/undo.h"
+#include "util/error.h"
+#include "util/fault.h"
+#include "util/snapshot-name.h"
+
+enum
+{
+  PROGRESS_US = 100 * 1000,
+  PATIENCE_MS = 15 * 1000, /* for libvirtd to come back; the guardian has more */
+};
+
+enum
+{
+  SIGNAL_STATE_CHANGED,
+  SIGNAL_PROGRESS,
+  N_SIGNALS,
+};
+
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (PvCaptureJob, pv_capture_job, G_TYPE_OBJECT)
+
+const char *
+pv_capture_state_to_string (PvCaptureState state)
+{
+  static const char *const names[] = {
+    [PV_CAPTURE_CHECKING] = "checking",     [PV_CAPTURE_PREPARING] = "preparing", [PV_CAPTURE_FROZEN] = "frozen",
+    [PV_CAPTURE_DRAINING] = "draining",     [PV_CAPTURE_COMMITTING] = "committing", [PV_CAPTURE_MERGING] = "merging",
+    [PV_CAPTURE_DONE] = "done",             [PV_CAPTURE_UNDOING] = "undoing",     [PV_CAPTURE_FAILED] = "failed",
+  };
+
+  g_return_val_if_fail ((guint) state < G_N_ELEMENTS (names), NULL);
+  return names[state];
+}
+
+void
+pv_capture_result_clear (PvCaptureResult *self)
+{
+  g_clear_pointer (&self->snapshot, pv_snapshot_unref);
+  g_clear_pointer (&self->engine, g_free);
+  g_clear_pointer (&self->passed_over, g_ptr_array_unref);
+  g_clear_pointer (&self->warnings, g_ptr_array_unref);
+}
+
+/* --- object ------------------------------------------------------------------------------------------------------- */
+
+static void
+pv_capture_job_finalize (GObject *object)
+{
+  PvCaptureJob *self = PV_CAPTURE_JOB (object);
+
+  g_clear_pointer (&self->capture.drain, pv_drain_free);
+  g_clear_pointer (&self->capture.ram, pv_ram_ingest_free);
+  g_clear_pointer (&self->txn, pv_txn_free);
+  g_clear_pointer (&self->scratch, pv_store_scratch_free);
+  g_clear_pointer (&self->base, pv_snapshot_unref);
+  g_clear_pointer (&self->plan, pv_disk_plan_free);
+  g_clear_pointer (&self->domain, pv_domain_xml_free);
+  pv_documents_clear (&self->documents);
+  pv_fd_clear (&self->capture.channel);
+  g_clear_pointer (&self->capture.events, pv_guest_events_free);
+  g_clear_pointer (&self->capture.guardian, pv_guardian_free);
+  g_clear_pointer (&self->capture.journal, pv_journal_free);
+  g_clear_pointer (&self->capture.guest, pv_guest_unref);
+  pv_fd_clear (&self->lock);
+  g_clear_pointer (&self->run_directory, g_free);
+  g_clear_pointer (&self->passed_over, g_ptr_array_unref);
+  g_clear_pointer (&self->warnings, g_ptr_array_unref);
+  pv_capture_options_clear (&self->options);
+  g_clear_pointer (&self->store, pv_store_unref);
+  G_OBJECT_CLASS (pv_capture_job_parent_class)->finalize (object);
+}
+
+static void
+pv_capture_job_class_init (PvCaptureJobClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = pv_capture_job_finalize;
+  signals[SIGNAL_STATE_CHANGED] = g_signal_new ("state-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL,
+                                                NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+  signals[SIGNAL_PROGRESS] = g_signal_new ("progress", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                           NULL, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_UINT64);
+}
+
+static void
+on_tick (gpointer data)
+{
+  pv_capture_job_progress (data);
+}
+
+static void
+pv_capture_job_init (PvCaptureJob *self)
+{
+  self->lock = PV_FD_NONE;
+  self->capture.channel = PV_FD_NONE;
+  self->capture.tick = on_tick;
+  self->capture.tick_data = self;
+  self->passed_over = g_ptr_array_new_with_free_func (g_free);
+  self->warnings = g_ptr_array_new_with_free_func (g_free);
+}
+
+PvCaptureJob *
+pv_capture_job_new (PvStore *store, PvGuest *guest, const PvCaptureOptions *options)
+{
+  PvCaptureJob *self = g_object_new (PV_TYPE_CAPTURE_JOB, NULL);
+
+  self->store = pv_store_ref (store);
+  pv_capture_options_copy (&self->options, options);
+  self->capture.guest = pv_guest_ref (guest);
+  self->capture.options = &self->options;
+  return self;
+}
+
+void
+pv_capture_job_set_state (PvCaptureJob *self, PvCaptureState state)
+{
+  self->state = state;
+  g_signal_emit (self, signals[SIGNAL_STATE_CHANGED], 0, (guint) state);
+}
+
+void
+pv_capture_job_progress (PvCaptureJob *self)
+{
+  gint64 now = g_get_monotonic_time ();
+  guint64 ram_done = self->ram_bytes, ram_total = self->ram_bytes;
+
+  if (now - self->last_progress < PROGRESS_US)
+    return;
+  self->last_progress = now;
+  if (self->capture.ram != NULL)
+    {
+      ram_total = pv_ram_ingest_total (self->capture.ram);
+      ram_done = pv_ram_ingest_done (self->capture.ram);
+    }
+  if (ram_total + self->disk_total > 0)
+    g_signal_emit (self, signals[SIGNAL_PROGRESS], 0, ram_done + self->disk_done, ram_total + self->disk_total);
+}
+
+/* --- parts that both ways share --------------------------------------------------------------- */
+
+gboolean
+pv_capture_job_begin_txn (PvCaptureJob *self, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  PvTxnOptions options = { 0 };
+
+  self->base = pv_store_latest (self->store, pv_guest_name (self->capture.guest), &local);
+  if (local != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  options.base = self->base;
+  self->txn = pv_store_begin (self->store, &options, error);
+  return self->txn != NULL;
+}
+
+static void
+on_disk_progress (guint64 done, guint64 total, gpointer data)
+{
+  PvCaptureJob *self = data;
+
+  self->disk_done = self->disk_bytes + done;
+  pv_capture_job_progress (self);
+}
+
+static gboolean
+take_disk (PvCaptureJob *self, PvDiskPlanEntry *entry, GError **error)
+{
+  PvCapture *capture = &self->capture;
+  g_autoptr(PvDiskSource) source = NULL;
+  PvVolumeWriter *writer;
+
+  if (!pv_capture_step (capture, "capture.disk", error))
+    return FALSE;
+  source = pv_disk_source_open (entry->path, entry->format, self->run_directory, error);
+  if (source == NULL)
+    return FALSE;
+  entry->size = pv_disk_source_size (source);
+  writer = pv_txn_add_volume (self->txn, PV_VOLUME_DISK, entry->target, entry->size, error);
+  if (writer == NULL
+      || !pv_disk_source_copy (source, writer, 0, on_disk_progress, self, capture->cancellable, error)
+      || !pv_volume_writer_finish (writer, error))
+    return FALSE;
+  self->disk_bytes += entry->size;
+  return TRUE;
+}
+
+gboolean
+pv_capture_job_take_disks (PvCaptureJob *self, GError **error)
+{
+  for (guint i = 0; i < self->plan->entries->len; i++)
+    {
+      PvDiskPlanEntry *entry = self->plan->entries->pdata[i];
+
+      if (entry->taken && !take_disk (self, entry, error))
+        {
+          g_prefix_error (error, "disk %s: ", entry->target);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* --- from begin to end ------------------------------------------------------------------------ */
+
+/* With the lock held: what an earlier capture into this store left. */
+static gboolean
+mend (PvStore *store, PvGuest **guest, char **mended, GError **error)
+{
+  g_autofree char *path = pv_journal_path (pv_store_directory (store), pv_guest_uuid (*guest));
+  g_autoptr(GError) local = NULL;
+  g_autoptr(PvJournal) journal = pv_journal_open (path, &local);
+
+  if (journal != NULL)
+    return pv_undo_run (guest, journal, PATIENCE_MS, mended, error);
+  if (local == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+gboolean
+pv_capture_recover (PvStore *store, PvGuest *guest, char **mended, GError **error)
+{
+  g_auto(PvFd) lock = PV_FD_NONE;
+  g_autoptr(PvGuest) current = pv_guest_ref (guest);
+  g_autofree char *said = NULL;
+
+  if (mended != NULL)
+    *mended = NULL;
+  lock = pv_journal_lock (pv_guest_uuid (guest), pv_guest_name (guest), error);
+  if (lock < 0 || !mend (store, &current, &said, error))
+    return FALSE;
+  if (mended != NULL)
+    *mended = g_steal_pointer (&said);
+  return TRUE;
+}
+
+static gboolean
+check_name (PvCaptureJob *self, GError **error)
+{
+  const char *domain = pv_guest_name (self->capture.guest);
+  g_autoptr(PvSnapshot) there = NULL;
+  g_autoptr(GError) local = NULL;
+
+  if (self->options.name == NULL)
+    self->options.name = pv_snapshot_name_now ();
+  if (!pv_domain_name_check (domain, error))
+    return FALSE;
+  there = pv_store_lookup (self->store, domain, self->options.name, &local);
+  if (there != NULL)
+    return pv_throw (error, PV_ERROR_EXISTS, "snapshot %s@%s exists already: choose another name, or delete it", domain,
+                     self->options.name);
+  if (g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+static gboolean
+begin (PvCaptureJob *self, GError **error)
+{
+  PvGuest *guest = self->capture.guest;
+
+  if (!pv_capture_options_check (&self->options, error) || !check_name (self, error)
+      || !pv_capture_step (&self->capture, "capture.begin", error))
+    return FALSE;
+  self->lock = pv_journal_lock (pv_guest_uuid (guest), pv_guest_name (guest), error);
+  if (self->lock < 0)
+    return FALSE;
+  self->run_directory = pv_journal_run_directory (pv_guest_uuid (guest), error);
+  return self->run_directory != NULL && mend (self->store, &self->capture.guest, NULL, error);
+}
+
+static gboolean
+take (PvCaptureJob *self, GError **error)
+{
+  PvRunState state;
+
+  if (!begin (self, error) || !pv_guest_state (self->capture.guest, &state, NULL, error))
+    return FALSE;
+  switch (state)
+    {
+    case PV_RUN_RUNNING:
+      self->capture.was = "running";
+      break;
+    case PV_RUN_PAUSED:
+      self->capture.was = "paused";
+      break;
+    case PV_RUN_SHUTOFF:
+      self->capture.was = "shutoff";
+      return pv_capture_job_take_off (self, error);
+    default:
+      return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                       "guest %s neither runs nor is paused nor off (see virsh domstate --reason): bring it into one "
+                       "of these states",
+                       pv_guest_name (self->capture.guest));
+    }
+  return pv_capture_job_take_live (self, error);
+}
+
+static PvSnapshot *
+commit (PvCaptureJob *self, GError **error)
+{
+  const PvSnapshotMeta meta = {
+    .domain = pv_guest_name (self->capture.guest),
+    .name = self->options.name,
+    .parent = self->base != NULL ? pv_snapshot_name (self->base) : NULL,
+    .description = self->options.description,
+    .time = self->instant_us,
+    .state = self->guest_state,
+  };
+
+  pv_capture_job_set_state (self, PV_CAPTURE_COMMITTING);
+  if (!pv_documents_attach (&self->documents, self->txn, error)
+      || !pv_documents_attach_capture (self->txn, self->capture.guest, self->domain,
+                                       self->engine != NULL ? self->engine->name : NULL, self->pause_ms, self->plan,
+                                       error)
+      || !pv_capture_step (&self->capture, "capture.commit", error) /* I8 */
+      || (g_str_equal (self->capture.was, "shutoff") && !pv_capture_job_still_off (self, error)))
+    return NULL;
+  return pv_txn_commit (self->txn, &meta, error);
+}
+
+/* Nobody reads any more: QEMU's next write fails. */
+static void
+cut_stream (PvCaptureJob *self)
+{
+  g_clear_pointer (&self->capture.drain, pv_drain_free);
+  pv_fd_clear (&self->capture.channel);
+}
+
+/* I6. The guardian is dismissed only when nothing is left to do. */
+static gboolean
+put_back (PvCaptureJob *self, GError **error)
+{
+  if (self->capture.journal == NULL)
+    return TRUE;
+  if (!pv_undo_run (&self->capture.guest, self->capture.journal, PATIENCE_MS, NULL, error))
+    return FALSE;
+  if (self->capture.guardian != NULL)
+    pv_guardian_done (self->capture.guardian);
+  return TRUE;
+}
+
+/* Takes @error over. */
+static void
+give_up (PvCaptureJob *self, GError *first, GError **error)
+{
+  g_autoptr(GError) second = NULL;
+
+  pv_capture_job_set_state (self, PV_CAPTURE_UNDOING);
+  cut_stream (self);
+  if (!put_back (self, &second))
+    {
+      g_autofree char *message = g_strdup_printf ("%s; putting the guest back failed, the guardian goes on trying: %s",
+                                                  first->message, second->message);
+
+      g_free (first->message);
+      first->message = g_steal_pointer (&message);
+    }
+  g_clear_pointer (&self->txn, pv_txn_free);
+  pv_capture_job_set_state (self, PV_CAPTURE_FAILED);
+  g_propagate_error (error, first);
+}
+
+static void
+fill_result (PvCaptureJob *self, PvSnapshot *snapshot, PvCaptureResult *result)
+{
+  *result = (PvCaptureResult){
+    .snapshot = snapshot,
+    .engine = g_strdup (self->engine != NULL ? self->engine->name : "disks"),
+    .passed_over = g_ptr_array_ref (self->passed_over),
+    .warnings = g_ptr_array_ref (self->warnings),
+    .pause_ms = self->pause_ms,
+    .total_ms = (double) (g_get_monotonic_time () - self->started) / 1000,
+    .ram_bytes = self->ram_bytes,
+    .disk_bytes = self->disk_bytes,
+    .overrun_bytes = self->overrun_bytes,
+  };
+  pv_txn_stats (self->txn, &result->stats);
+}
+
+/* The snapshot is there: what goes wrong now is a warning. */
+static void
+finish (PvCaptureJob *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  pv_capture_job_set_state (self, PV_CAPTURE_MERGING);
+  if ((self->options.keep_overlay && !pv_capture_job_keep_overlays (self, &error)) || !put_back (self, &error))
+    g_ptr_array_add (self->warnings, g_strdup_printf ("%s; the guardian goes on trying", error->message));
+}
+
+gboolean
+pv_capture_job_run (PvCaptureJob *self, PvCaptureResult *result, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  PvSnapshot *snapshot = NULL;
+
+  g_return_val_if_fail (self->started == 0, FALSE);
+  self->started = g_get_monotonic_time ();
+  self->capture.cancellable = cancellable;
+  pv_capture_job_set_state (self, PV_CAPTURE_CHECKING);
+  if (take (self, &local))
+    snapshot = commit (self, &local);
+  if (snapshot == NULL)
+    {
+      give_up (self, g_steal_pointer (&local), error);
+      return FALSE;
+    }
+  finish (self);
+  fill_result (self, snapshot, result);
+  pv_capture_job_set_state (self, PV_CAPTURE_DONE);
+  return TRUE;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pagevault-guardian UUID JOURNAL URI: started by a capture (capture/guardian.h), with its socket as descriptor 3 and
+ * the guest's lock as descriptor 4. Not for users. What it does is told to syslog.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "capture/guardian.h"
+#include "capture/undo.h"
+#include "util/error.h"
+
+enum
+{
+  SOCKET = 3,
+  RECONNECT_MS = 5000,      /* how long one try waits for libvirtd */
+  TRIES = 20,               /* for errors that are not libvirtd's absence */
+  BACK_OFF_US = 100 * 1000, /* doubled up to 32 times */
+};
+
+typedef struct
+{
+  const char *uuid;
+  PvGuest *guest;     /* (owned) (nullable): NULL when libvirt has forgotten it */
+  PvJournal *journal; /* (owned) (nullable): NULL: nothing is left to do */
+} Duty;
+
+static void
+say (char word)
+{
+  if (send (SOCKET, &word, 1, MSG_NOSIGNAL) < 0)
+    syslog (LOG_DEBUG, "the capture does not listen: %s", g_strerror (errno));
+}
+
+/* Which run state the user had the guest in. */
+static char *
+former_state (PvJournal *journal)
+{
+  g_autoptr(GPtrArray) steps = pv_journal_steps (journal, NULL);
+  char *was = NULL;
+
+  for (guint i = 0; steps != NULL && i < steps->len; i++)
+    {
+      const PvStep *step = steps->pdata[i];
+
+      if (step->kind == PV_STEP_BEGIN)
+        was = g_strdup (step->arguments[2]);
+      if (step->kind == PV_STEP_PAUSE && step->over)
+        g_clear_pointer (&was, g_free);
+    }
+  return was;
+}
+
+static gboolean
+connection_lost (Duty *duty)
+{
+  return duty->guest != NULL && !pv_connection_alive (pv_guest_connection (duty->guest));
+}
+
+/* The job is silent while the guest may be waiting for it: no more than what frees the guest; the rest is the job's,
+ * or ours when its socket closes. */
+static void
+let_go (Duty *duty)
+{
+  g_autofree char *was = former_state (duty->journal);
+  g_autoptr(GError) error = NULL;
+  PvGuest *again = NULL;
+
+  say (PV_GUARDIAN_TOOK);
+  if (connection_lost (duty))
+    again = pv_guest_reopen (duty->guest, RECONNECT_MS, NULL);
+  if (again != NULL)
+    {
+      pv_guest_unref (duty->guest);
+      duty->guest = again;
+    }
+  syslog (LOG_WARNING, "capture of guest %s does not answer: ending it and letting the guest go on",
+          pv_guest_name (duty->guest));
+  if (!pv_undo_migration (duty->guest, &error) || (was != NULL && !pv_undo_run_state (duty->guest, was, &error)))
+    syslog (LOG_ERR, "%s", error->message);
+}
+
+/* Until the socket closes. TRUE: the capture came to its end by itself. */
+static gboolean
+watch (Duty *duty)
+{
+  struct pollfd pollfd = { .fd = SOCKET, .events = POLLIN };
+  gboolean watching = FALSE;
+
+  for (;;)
+    {
+      char words[64];
+      int ready = poll (&pollfd, 1, watching ? PV_GUARDIAN_PATIENCE_MS : -1);
+      gssize n;
+
+      if (ready < 0 && errno == EINTR)
+        continue;
+      if (ready == 0)
+        {
+          let_go (duty);
+          watching = FALSE;
+          continue;
+        }
+      n = recv (SOCKET, words, sizeof words, 0);
+      if (n <= 0)
+        return FALSE;
+      for (gssize i = 0; i < n; i++)
+        {
+          if (words[i] == PV_GUARDIAN_DONE)
+            return TRUE;
+          if (words[i] == PV_GUARDIAN_WATCH || words[i] == PV_GUARDIAN_UNWATCH)
+            watching = words[i] == PV_GUARDIAN_WATCH;
+        }
+    }
+}
+
+/* As long as libvirtd is away there is nothing to give up for: the guest cannot be reached by anybody. */
+static int
+put_back (Duty *duty)
+{
+  gulong delay = BACK_OFF_US;
+
+  for (guint tries = 0; tries < TRIES;)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autofree char *done = NULL;
+
+      /* the capture had come so far itself */
+      if (!g_file_test (pv_journal_file (duty->journal), G_FILE_TEST_EXISTS))
+        return 0;
+      if (pv_undo_run (&duty->guest, duty->journal, RECONNECT_MS, &done, &error))
+        {
+          syslog (LOG_NOTICE, "guest %s: its capture was killed: %s",
+                  duty->guest != NULL ? pv_guest_name (duty->guest) : duty->uuid,
+                  done != NULL ? done : "there was nothing to put back");
+          return 0;
+        }
+      syslog (LOG_WARNING, "%s", error->message);
+      if (!connection_lost (duty))
+        tries++;
+      g_usleep (delay);
+      delay = MIN (delay * 2, BACK_OFF_US * 32);
+    }
+  syslog (LOG_ERR, "guest %s: given up; the next pagevault command for it tries again", duty->uuid);
+  return 1;
+}
+
+int
+main (int argc, char **argv)
+{
+  static const int harmless[] = { SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT, SIGTSTP };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(PvConnection) connection = NULL;
+  Duty duty = { 0 };
+  struct stat st;
+
+  if (argc != 4 || fstat (SOCKET, &st) < 0 || !S_ISSOCK (st.st_mode))
+    {
+      g_printerr ("pagevault-guardian: started by pagevault itself, not by hand\n");
+      return 2;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (harmless); i++)
+    signal (harmless[i], SIG_IGN);
+  openlog ("pagevault-guardian", LOG_PID, LOG_DAEMON);
+  duty.uuid = argv[1];
+  duty.journal = pv_journal_open (argv[2], &error);
+  connection = duty.journal != NULL ? pv_connection_open (argv[3], &error) : NULL;
+  duty.guest = connection != NULL ? pv_guest_lookup_uuid (connection, argv[1], &error) : NULL;
+  if (duty.guest == NULL)
+    {
+      g_printerr ("pagevault-guardian: %s\n", error != NULL ? error->message : "the journal is not there");
+      return 1;
+    }
+  if (dup2 (STDIN_FILENO, STDERR_FILENO) < 0) /* /dev/null: nobody has to wait for us */
+    syslog (LOG_DEBUG, "cannot let go of the error output: %s", g_strerror (errno));
+  say (PV_GUARDIAN_READY);
+  if (watch (&duty))
+    return 0;
+  return put_back (&duty);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "capture/guardian.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+#define PROGRAM "pagevault-guardian"
+
+enum
+{
+  BEAT_US = 200 * 1000,  /* no more often than this */
+  READY_MS = 60 * 1000,
+};
+
+struct _PvGuardian
+{
+  PvFd socket;
+  GPid pid;
+  GMutex lock;
+  gint64 last_beat; /* monotonic microseconds; under lock */
+  gboolean took;    /* it took over; under lock */
+};
+
+/* (transfer full): beside this program where that is not installed, else where it is installed. */
+static char *
+find_program (void)
+{
+  static const char *const places[] = { "../capture", "../../src/capture" };
+  const char *told = g_getenv ("PAGEVAULT_GUARDIAN");
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *directory = self != NULL ? g_path_get_dirname (self) : NULL;
+
+  if (told != NULL && *told != '\0')
+    return g_strdup (told);
+  for (guint i = 0; directory != NULL && i < G_N_ELEMENTS (places); i++)
+    {
+      g_autofree char *path = g_build_filename (directory, places[i], PROGRAM, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_EXECUTABLE))
+        return g_steal_pointer (&path);
+    }
+  return g_build_filename (PV_LIBEXECDIR, PROGRAM, NULL);
+}
+
+/* In the child, before exec: a signal to the job's process group or terminal must not reach it. */
+static void
+leave_session (gpointer data)
+{
+  sigset_t none;
+
+  setsid ();
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+/* (transfer full): fault points of the environment are for this process; PAGEVAULT_GUARDIAN_FAULT has those of the
+ * guardian. */
+static char **
+guardian_environment (void)
+{
+  char **environment = g_environ_unsetenv (g_get_environ (), "PAGEVAULT_FAULT");
+  const char *fault = g_getenv ("PAGEVAULT_GUARDIAN_FAULT");
+
+  return fault != NULL ? g_environ_setenv (environment, "PAGEVAULT_FAULT", fault, TRUE) : environment;
+}
+
+static gboolean
+spawn (PvGuardian *self, int theirs, PvGuest *guest, PvJournal *journal, int lock_fd, GError **error)
+{
+  g_autofree char *program = find_program ();
+  g_auto(GStrv) environment = guardian_environment ();
+  const char *uri = pv_connection_uri (pv_guest_connection (guest));
+  const char *argv[] = { program, pv_guest_uuid (guest), pv_journal_file (journal), uri, NULL };
+  const int sources[] = { theirs, lock_fd };
+  const int targets[] = { 3, 4 };
+  g_autoptr(GError) local = NULL;
+
+  if (g_spawn_async_with_pipes_and_fds ("/", argv, (const char *const *) environment,
+                                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, leave_session, NULL, -1,
+                                        -1, -1, sources, targets, 2, &self->pid, NULL, NULL, NULL, &local))
+    return TRUE;
+  return pv_throw (error, PV_ERROR_FAILED, "cannot start the guardian '%s': %s", program, local->message);
+}
+
+PvGuardian *
+pv_guardian_start (PvGuest *guest, PvJournal *journal, int lock_fd, GError **error)
+{
+  g_autoptr(PvGuardian) self = g_new0 (PvGuardian, 1);
+  int ends[2];
+  g_auto(PvFd) theirs = PV_FD_NONE;
+
+  g_mutex_init (&self->lock);
+  self->socket = PV_FD_NONE;
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    {
+      pv_throw_errno (error, errno, "cannot make a socket for the guardian");
+      return NULL;
+    }
+  self->socket = ends[0];
+  theirs = ends[1];
+  return spawn (self, theirs, guest, journal, lock_fd, error) ? g_steal_pointer (&self) : NULL;
+}
+
+static gboolean
+throw_gone (GError **error)
+{
+  return pv_throw (error, PV_ERROR_FAILED,
+                   "the guardian process ended before its time: the snapshot is given up, try again");
+}
+
+/* What it has said, without waiting longer than @timeout_ms. */
+static gboolean
+hear (PvGuardian *self, int timeout_ms, char *word, GError **error)
+{
+  struct pollfd pollfd = { .fd = self->socket, .events = POLLIN };
+  gssize n;
+
+  *word = '\0';
+  if (TEMP_FAILURE_RETRY (poll (&pollfd, 1, timeout_ms)) <= 0)
+    return TRUE;
+  n = TEMP_FAILURE_RETRY (recv (self->socket, word, 1, MSG_DONTWAIT));
+  return n == 1 || throw_gone (error);
+}
+
+gboolean
+pv_guardian_wait_ready (PvGuardian *self, GError **error)
+{
+  char word;
+
+  if (!hear (self, READY_MS, &word, error))
+    return FALSE;
+  return word == PV_GUARDIAN_READY || pv_throw (error, PV_ERROR_FAILED, "the guardian process does not get ready");
+}
+
+gboolean
+pv_guardian_check (PvGuardian *self, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  char word = '\0';
+
+  if (!self->took && !hear (self, 0, &word, error))
+    return FALSE;
+  self->took |= word == PV_GUARDIAN_TOOK;
+  return !self->took
+         || pv_throw (error, PV_ERROR_FAILED,
+                      "pagevault was stopped for too long while the guest waited for it: the snapshot was given up and "
+                      "the guest let go on");
+}
+
+static void
+tell (PvGuardian *self, char word)
+{
+  if (send (self->socket, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    g_debug ("cannot tell the guardian '%c': %s", word, g_strerror (errno));
+}
+
+void
+pv_guardian_watch (PvGuardian *self, gboolean on)
+{
+  tell (self, on ? PV_GUARDIAN_WATCH : PV_GUARDIAN_UNWATCH);
+}
+
+void
+pv_guardian_beat (PvGuardian *self)
+{
+  gint64 now = g_get_monotonic_time ();
+  gboolean due;
+
+  g_mutex_lock (&self->lock);
+  due = now - self->last_beat >= BEAT_US;
+  if (due)
+    self->last_beat = now;
+  g_mutex_unlock (&self->lock);
+  if (due)
+    tell (self, PV_GUARDIAN_BEAT);
+}
+
+void
+pv_guardian_done (PvGuardian *self)
+{
+  tell (self, PV_GUARDIAN_DONE);
+  shutdown (self->socket, SHUT_WR);
+  TEMP_FAILURE_RETRY (waitpid (self->pid, NULL, 0));
+  self->pid = 0;
+}
+
+void
+pv_guardian_free (PvGuardian *self)
+{
+  if (self == NULL)
+    return;
+  pv_fd_clear (&self->socket);
+  /* it may be at work for long: not waited for, but not left a zombie if it is quick */
+  if (self->pid > 0)
+    waitpid (self->pid, NULL, WNOHANG);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvGuardian: a process that outlives the capture and puts the guest back when the capture cannot.
+ *
+ *   start (before the guest is touched) -> check before each step … -> done -> free;   free without done: it takes over
+ *
+ * The guardian holds the lock and the journal of the capture, has a libvirt connection of its own that is open
+ * already, and lives in a session of its own. When the socket to the job closes without a word, it undoes what the
+ * journal says, however long libvirtd may be away.
+ *
+ * While watched, the job beats: the thread that takes the memory stream in says that it is alive. When it is silent for
+ * PV_GUARDIAN_PATIENCE_MS (a job stopped by a signal, a machine out of breath) the guest may be waiting for it: the
+ * guardian ends the migration and lets the guest run. The job finds out by check(), at the latest before it commits,
+ * and fails.
+ *
+ * The other way round check() fails when the guardian died: then the job undoes everything by itself.
+ */
+#pragma once
+
+#include "capture/journal.h"
+#include "virt/guest.h"
+
+G_BEGIN_DECLS
+
+enum
+{
+  PV_GUARDIAN_PATIENCE_MS = 1500,
+};
+
+typedef struct _PvGuardian PvGuardian;
+
+/* Starts the process pagevault-guardian. @lock_fd: pv_journal_lock()'s, not taken over. Returns before it is ready: see
+ * pv_guardian_wait_ready(). */
+PvGuardian *pv_guardian_start (PvGuest *guest, PvJournal *journal, int lock_fd, GError **error);
+/* Waits until it has its connection to libvirt. */
+gboolean pv_guardian_wait_ready (PvGuardian *self, GError **error);
+void pv_guardian_free (PvGuardian *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuardian, pv_guardian_free)
+
+/* FALSE with PV_ERROR_FAILED when it is gone, or took over. Any thread; costs a system call. */
+gboolean pv_guardian_check (PvGuardian *self, GError **error);
+/* From now on (or no more) it expects a beat. */
+void pv_guardian_watch (PvGuardian *self, gboolean on);
+/* I am alive. Any thread, as often as you like. */
+void pv_guardian_beat (PvGuardian *self);
+/* All is put back or in its place: it may go; waits for it. */
+void pv_guardian_done (PvGuardian *self);
+
+/* What the two say to each other, a byte each. */
+enum
+{
+  PV_GUARDIAN_READY = 'r', /* guardian: my connection is open */
+  PV_GUARDIAN_TOOK = 't',  /* guardian: the job was silent, I let the guest run */
+  PV_GUARDIAN_WATCH = 'w',
+  PV_GUARDIAN_UNWATCH = 'u',
+  PV_GUARDIAN_BEAT = 'b',
+  PV_GUARDIAN_DONE = 'd',
+};
+
+G_END_DECLS

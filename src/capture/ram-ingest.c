@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "capture/ram-ingest.h"
+
+#include "stream/stream-decoder.h"
+#include "util/error.h"
+#include "virt/attachments.h"
+
+struct _PvRamIngest
+{
+  PvTxn *txn;               /* (not owned) */
+  PvStreamDecoder *decoder; /* (owned) */
+  GPtrArray *writers;       /* (owned) (element-type PvVolumeWriter): by block index; the transaction's */
+  GMutex lock;
+  gboolean started;         /* under lock */
+  guint64 total, done;      /* bytes; under lock */
+};
+
+static gboolean
+on_blocks (const GPtrArray *blocks, gpointer data, GError **error)
+{
+  PvRamIngest *self = data;
+  guint64 total = 0;
+
+  for (guint i = 0; i < blocks->len; i++)
+    {
+      const PvRamBlock *block = blocks->pdata[i];
+      PvVolumeWriter *writer = pv_txn_add_volume (self->txn, PV_VOLUME_RAM, block->name, block->size, error);
+
+      if (writer == NULL)
+        return FALSE;
+      g_ptr_array_add (self->writers, writer);
+      total += block->size;
+    }
+  g_mutex_lock (&self->lock);
+  self->total = total;
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+static void
+count (PvRamIngest *self, guint64 n_bytes)
+{
+  g_mutex_lock (&self->lock);
+  self->started = TRUE;
+  self->done += n_bytes;
+  g_mutex_unlock (&self->lock);
+}
+
+static gboolean
+on_pages (guint block_index, guint64 offset, const guint8 *bytes, guint n_bytes, gpointer data, GError **error)
+{
+  PvRamIngest *self = data;
+
+  count (self, n_bytes);
+  return pv_volume_writer_write (self->writers->pdata[block_index], offset, bytes, n_bytes, error);
+}
+
+static gboolean
+on_zero (guint block_index, guint64 offset, guint64 n_bytes, gpointer data, GError **error)
+{
+  PvRamIngest *self = data;
+
+  count (self, n_bytes);
+  return pv_volume_writer_zero (self->writers->pdata[block_index], offset, n_bytes, error);
+}
+
+PvRamIngest *
+pv_ram_ingest_new (PvTxn *txn)
+{
+  static const PvStreamHandler handler = { .ram_blocks = on_blocks, .pages = on_pages, .zero = on_zero };
+  PvRamIngest *self = g_new0 (PvRamIngest, 1);
+
+  self->txn = txn;
+  self->decoder = pv_stream_decoder_new (&handler, self);
+  self->writers = g_ptr_array_new ();
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+void
+pv_ram_ingest_free (PvRamIngest *self)
+{
+  if (self == NULL)
+    return;
+  pv_stream_decoder_free (self->decoder);
+  g_ptr_array_unref (self->writers);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+gboolean
+pv_ram_ingest_feed (const guint8 *bytes, gsize n, gpointer data, GError **error)
+{
+  PvRamIngest *self = data;
+
+  return pv_stream_decoder_feed (self->decoder, bytes, n, error);
+}
+
+gboolean
+pv_ram_ingest_finish (PvRamIngest *self, GError **error)
+{
+  g_autoptr(GBytes) head = NULL;
+  g_autoptr(GBytes) devices = NULL;
+
+  if (!pv_stream_decoder_finish (self->decoder, error))
+    return FALSE;
+  for (guint i = 0; i < self->writers->len; i++)
+    if (!pv_volume_writer_finish (self->writers->pdata[i], error))
+      return FALSE;
+  g_ptr_array_set_size (self->writers, 0);
+  head = pv_stream_decoder_head (self->decoder);
+  devices = pv_stream_decoder_devices (self->decoder);
+  return pv_txn_attach (self->txn, PV_ATTACH_STREAM_HEAD, head, error)
+         && pv_txn_add_blob (self->txn, PV_BLOB_DEVICES, devices, error);
+}
+
+gboolean
+pv_ram_ingest_started (PvRamIngest *self)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->started;
+}
+
+guint64
+pv_ram_ingest_total (PvRamIngest *self)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->total;
+}
+
+guint64
+pv_ram_ingest_done (PvRamIngest *self)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return MIN (self->done, self->total);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvRamIngest: a stream of guest memory into the volumes of a transaction: one volume for each RAM block.
+ *
+ *   new -> feed … (one thread) -> finish (when all is fed) -> free
+ *
+ * finish() closes the volumes, adds the device state as a blob and the stream's head as an attachment.
+ */
+#pragma once
+
+#include "store/txn.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PvRamIngest PvRamIngest;
+
+/* @txn must outlive it. */
+PvRamIngest *pv_ram_ingest_new (PvTxn *txn);
+void pv_ram_ingest_free (PvRamIngest *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvRamIngest, pv_ram_ingest_free)
+
+/* A PvDrainSink: @self is a PvRamIngest. */
+gboolean pv_ram_ingest_feed (const guint8 *bytes, gsize n, gpointer self, GError **error);
+/* PV_ERROR_CORRUPT when the stream is not whole. */
+gboolean pv_ram_ingest_finish (PvRamIngest *self, GError **error);
+
+/* Any thread: TRUE from the first page record on. */
+gboolean pv_ram_ingest_started (PvRamIngest *self);
+/* Any thread: bytes of memory of all blocks; 0 before they are known. */
+guint64 pv_ram_ingest_total (PvRamIngest *self);
+/* Any thread: bytes of memory seen, at most total(); pages that were sent twice count twice. */
+guint64 pv_ram_ingest_done (PvRamIngest *self);
+
+G_END_DECLS

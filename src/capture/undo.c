@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "capture/undo.h"
+
+#include <string.h>
+
+#include "util/error.h"
+#include "util/fault.h"
+#include "virt/overlay-chain.h"
+
+enum
+{
+  POLL_US = 2000,
+  /* QEMU ends a cancelled migration within this time, or something is very wrong */
+  CANCEL_PATIENCE_US = 20 * 1000 * 1000,
+};
+
+typedef struct
+{
+  PvGuest **guest;
+  guint patience_ms;
+  gboolean gone;     /* libvirt knows no such domain any more */
+  const char *was;   /* (nullable) (not owned): the run state that the user had it in: the steps' */
+  gboolean keep;     /* overlays stay */
+  GString *done;     /* (owned) */
+} Undo;
+
+static void
+say (Undo *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static void
+say (Undo *self, const char *format, ...)
+{
+  va_list arguments;
+
+  g_string_append (self->done, self->done->len > 0 ? ", " : "");
+  va_start (arguments, format);
+  g_string_append_vprintf (self->done, format, arguments);
+  va_end (arguments);
+}
+
+/* --- run state --- */
+
+gboolean
+pv_undo_migration (PvGuest *guest, GError **error)
+{
+  static const char *const resting[] = { "none", "completed", "failed", "cancelled", NULL };
+  gint64 deadline = g_get_monotonic_time () + CANCEL_PATIENCE_US;
+  gboolean asked = FALSE;
+
+  for (;;)
+    {
+      g_auto(PvMigrationInfo) info = { 0 };
+      g_autoptr(JsonNode) reply = NULL;
+
+      if (!pv_guest_query_migrate (guest, &info, error))
+        return FALSE;
+      if (g_strv_contains (resting, info.status))
+        return TRUE;
+      if (!asked)
+        reply = pv_guest_qmp (guest, "migrate_cancel", NULL, error);
+      if (!asked && reply == NULL)
+        return FALSE;
+      asked = TRUE;
+      if (g_get_monotonic_time () > deadline)
+        return pv_throw (error, PV_ERROR_FAILED, "guest %s: QEMU does not end the migration (it says '%s')",
+                         pv_guest_name (guest), info.status);
+      g_usleep (POLL_US);
+    }
+}
+
+/* libvirt refuses to resume what runs already, and hears a moment late of what QEMU did by itself. */
+static gboolean
+make_run (PvGuest *guest, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autofree char *status = NULL;
+
+  if (pv_guest_resume (guest, &local))
+    return TRUE;
+  status = pv_guest_qemu_status (guest, NULL);
+  if (g_strcmp0 (status, "running") == 0)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+gboolean
+pv_undo_run_state (PvGuest *guest, const char *was, GError **error)
+{
+  g_autofree char *status = pv_guest_qemu_status (guest, error);
+  gboolean running = g_strcmp0 (status, "running") == 0;
+
+  if (status == NULL)
+    return FALSE;
+  if (g_strcmp0 (was, "running") == 0)
+    {
+      /* only what a capture leaves behind: not a guest that crashed, shut down, or stopped for an error of its disk */
+      static const char *const ours[] = { "paused", "postmigrate", "finish-migrate", "prelaunch", "save-vm", NULL };
+
+      return running || !g_strv_contains (ours, status) || make_run (guest, error);
+    }
+  if (g_strcmp0 (was, "paused") != 0)
+    return TRUE;
+  if (running)
+    return pv_guest_suspend (guest, error);
+  /* QEMU 7.2 would refuse every further migration of a guest that is in this state; only running leads out of it */
+  if (g_str_equal (status, "postmigrate"))
+    return make_run (guest, error) && pv_guest_suspend (guest, error);
+  return TRUE;
+}
+
+/* --- one step each --- */
+
+static gboolean
+is_live (Undo *self, gboolean *live, GError **error)
+{
+  PvRunState state;
+
+  *live = FALSE;
+  if (self->gone)
+    return TRUE;
+  if (!pv_guest_state (*self->guest, &state, NULL, error))
+    return FALSE;
+  *live = state == PV_RUN_RUNNING || state == PV_RUN_PAUSED || state == PV_RUN_OTHER;
+  return TRUE;
+}
+
+static gboolean
+undo_parameter (Undo *self, const PvStep *step, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  json_object_set_int_member (arguments, step->arguments[0], g_ascii_strtoll (step->arguments[1], NULL, 10));
+  reply = pv_guest_qmp (*self->guest, "migrate-set-parameters", arguments, error);
+  return reply != NULL;
+}
+
+/* A descriptor that QEMU has used, or never got, is not there: no error. */
+static gboolean
+undo_fd (Undo *self, const PvStep *step, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+  g_autoptr(GError) local = NULL;
+
+  json_object_set_string_member (arguments, "fdname", step->arguments[0]);
+  reply = pv_guest_qmp (*self->guest, "closefd", arguments, &local);
+  if (reply != NULL || pv_connection_alive (pv_guest_connection (*self->guest)))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+static gboolean
+undo_live_step (Undo *self, const PvStep *step, GError **error)
+{
+  switch (step->kind)
+    {
+    case PV_STEP_CAPABILITY:
+      return pv_guest_set_capability (*self->guest, step->arguments[0], FALSE, error);
+    case PV_STEP_PARAMETER:
+      return undo_parameter (self, step, error);
+    case PV_STEP_FD:
+      return undo_fd (self, step, error);
+    case PV_STEP_FREEZE:
+      say (self, "its file systems were thawed");
+      return pv_guest_fsthaw (*self->guest, error);
+    case PV_STEP_PAUSE:
+      say (self, "its run state was put back");
+      return pv_undo_run_state (*self->guest, self->was, error);
+    case PV_STEP_MIGRATE:
+      say (self, "the copying of its memory was ended");
+      return pv_undo_migration (*self->guest, error);
+    default:
+      return TRUE;
+    }
+}
+
+/* Its content is in the base now, or always was. */
+static gboolean
+drop_overlay (Undo *self, const PvStep *step, GError **error)
+{
+  return pv_fault ("capture.undo.drop-overlay", error) && pv_unlink (step->arguments[1], error);
+}
+
+static gboolean
+undo_overlay (Undo *self, const PvStep *step, GError **error)
+{
+  const char *target = step->arguments[0], *overlay = step->arguments[1], *base = step->arguments[2];
+  g_autofree char *active = NULL;
+
+  if (!g_file_test (overlay, G_FILE_TEST_EXISTS))
+    return TRUE;
+  if (self->gone)
+    {
+      say (self, "disk %s: its overlay was merged", target);
+      return pv_overlay_chain_commit (overlay, base, error) && drop_overlay (self, step, error);
+    }
+  active = pv_guest_active_layer (*self->guest, target, error);
+  if (active == NULL)
+    return FALSE;
+  if (pv_same_image (active, base))
+    return drop_overlay (self, step, error);
+  if (!pv_same_image (active, overlay))
+    return pv_throw (error, PV_ERROR_BUSY,
+                     "guest %s: disk %s: '%s' was put on top of the overlay '%s' meanwhile: merge them by virsh "
+                     "blockcommit",
+                     pv_guest_name (*self->guest), target, active, overlay);
+  say (self, "disk %s: its overlay was merged", target);
+  return pv_fault ("capture.undo.merge", error) && pv_guest_commit_overlay (*self->guest, target, base, NULL, error)
+         && drop_overlay (self, step, error);
+}
+
+static gboolean
+undo_once (Undo *self, const PvStep *step, GError **error)
+{
+  gboolean live;
+
+  switch (step->kind)
+    {
+    case PV_STEP_BEGIN:
+    case PV_STEP_OVER:
+    case PV_N_STEPS:
+      return TRUE;
+    case PV_STEP_OVERLAY:
+      return self->keep || undo_overlay (self, step, error);
+    case PV_STEP_KEEP:
+      say (self, "the snapshot was registered with libvirt");
+      return self->gone || pv_guest_redefine_snapshot (*self->guest, step->arguments[0], TRUE, error);
+    default:
+      return is_live (self, &live, error) && (!live || undo_live_step (self, step, error));
+    }
+}
+
+/* Takes a new connection when the old one is lost. FALSE: there is no reason to try again. */
+static gboolean
+reconnect (Undo *self)
+{
+  g_autoptr(GError) local = NULL;
+  PvGuest *again;
+
+  if (self->gone || pv_connection_alive (pv_guest_connection (*self->guest)))
+    return FALSE;
+  again = pv_guest_reopen (*self->guest, self->patience_ms, &local);
+  if (again != NULL)
+    {
+      pv_guest_unref (*self->guest);
+      *self->guest = again;
+      return TRUE;
+    }
+  if (!g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    return FALSE;
+  self->gone = TRUE;
+  return TRUE;
+}
+
+static gboolean
+undo_step (Undo *self, const PvStep *step, GError **error)
+{
+  g_autofree char *point = g_strdup_printf ("capture.undo.%s", pv_step_kind_to_string (step->kind));
+
+  if (!pv_fault (point, error))
+    return FALSE;
+  for (;;)
+    {
+      g_autoptr(GError) local = NULL;
+      gsize said = self->done->len;
+      gboolean live;
+
+      if (undo_once (self, step, &local))
+        return TRUE;
+      g_string_truncate (self->done, said);
+      if (!self->gone && g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND) && !is_live (self, &live, NULL)
+          && pv_connection_alive (pv_guest_connection (*self->guest)))
+        self->gone = TRUE;
+      else if (!reconnect (self))
+        {
+          g_propagate_error (error, g_steal_pointer (&local));
+          return FALSE;
+        }
+    }
+}
+
+static void
+look_ahead (Undo *self, GPtrArray *steps)
+{
+  for (guint i = 0; i < steps->len; i++)
+    {
+      const PvStep *step = steps->pdata[i];
+
+      if (step->kind == PV_STEP_BEGIN)
+        self->was = step->arguments[2];
+      else if (step->kind == PV_STEP_KEEP)
+        self->keep = TRUE;
+    }
+}
+
+/* All steps that are not over, or of those only the live ones; newest first, none left out for the failure of
+ * another. */
+static gboolean
+undo_steps (Undo *self, PvJournal *journal, gboolean live_only, GError **error)
+{
+  g_autoptr(GPtrArray) steps = pv_journal_steps (journal, error);
+  gboolean ok = TRUE;
+
+  if (steps == NULL)
+    return FALSE;
+  look_ahead (self, steps);
+  for (guint i = steps->len; i > 0; i--)
+    {
+      const PvStep *step = steps->pdata[i - 1];
+
+      if (step->over || (live_only && (step->kind == PV_STEP_OVERLAY || step->kind == PV_STEP_KEEP)))
+        continue;
+      if (!undo_step (self, step, ok ? error : NULL))
+        ok = FALSE;
+    }
+  return ok;
+}
+
+/* The socket of a qemu-nbd that went with a killed capture. */
+static void
+sweep_run_directory (PvJournal *journal)
+{
+  g_autofree char *uuid = g_path_get_basename (pv_journal_file (journal));
+  g_autofree char *directory = pv_journal_run_directory (uuid, NULL);
+  g_autofree char *path = directory != NULL ? g_build_filename (directory, "nbd.sock", NULL) : NULL;
+
+  if (path != NULL && !pv_unlink (path, NULL))
+    g_debug ("cannot remove '%s'", path);
+}
+
+gboolean
+pv_undo_run (PvGuest **guest, PvJournal *journal, guint patience_ms, char **done, GError **error)
+{
+  g_autoptr(GString) said = g_string_new (NULL);
+  Undo undo = { .guest = guest, .patience_ms = patience_ms, .gone = *guest == NULL, .done = said };
+  gboolean ok = undo_steps (&undo, journal, FALSE, error);
+
+  if (done != NULL)
+    *done = said->len > 0 ? g_strdup (said->str) : NULL;
+  sweep_run_directory (journal);
+  return ok && pv_journal_remove (journal, error);
+}
+
+gboolean
+pv_undo_live (PvGuest **guest, PvJournal *journal, guint patience_ms, GError **error)
+{
+  g_autoptr(GString) said = g_string_new (NULL);
+  Undo undo = { .guest = guest, .patience_ms = patience_ms, .gone = *guest == NULL, .done = said };
+
+  return undo_steps (&undo, journal, TRUE, error) && pv_journal_over_live (journal, error);
+}
