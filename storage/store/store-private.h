@@ -54,6 +54,8 @@ gboolean pv_store_scratch_journal (PvStoreScratch *self, GArray *packs, GArray *
 /* @keep: pv_store_scratch_free() shall not remove the directory: the next open sweeps it, journal and all. */
 void pv_store_scratch_keep (PvStoreScratch *self, gboolean keep);
 
+/* Makes @snapshot the base of @scratch, and sees that it is listed still (NOT_FOUND). The caller holds STORE/lock shared. */
+gboolean pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapshot, GError **error);
 /* The bases (PV_SCRATCH_BASE) of all scratch directories with a living owner. (element-type PvSnapshot) */
 GPtrArray *pv_store_scratch_bases (PvStore *self, GError **error);
 

@@ -50,6 +50,13 @@ GPtrArray *pv_store_list (PvStore *self, const char *domain, GError **error);
 PvSnapshot *pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **error);
 /* (nullable): the newest snapshot of @domain: the base for the next one. NULL without error when there is none. */
 PvSnapshot *pv_store_latest (PvStore *self, const char *domain, GError **error);
+/* While a pin lives, gc keeps all that @snapshot needs, also when it is deleted: for whoever reads it for long.
+ * PV_ERROR_NOT_FOUND when it is not listed any more. */
+typedef struct _PvStorePin PvStorePin;
+PvStorePin *pv_store_pin (PvStore *self, PvSnapshot *snapshot, GError **error);
+void pv_store_pin_free (PvStorePin *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvStorePin, pv_store_pin_free)
+
 /* Unlists the snapshot; its space comes back with pv_store_gc(). */
 gboolean pv_store_delete (PvStore *self, const char *domain, const char *name, GError **error);
 

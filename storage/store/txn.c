@@ -57,25 +57,12 @@ pv_txn_check (PvTxn *self, GError **error)
 
 /* --- begin and free --------------------------------------------------------------------------------------------------- */
 
-/* I3: first the pin, then the look whether the base is listed still. */
+/* I3 */
 static gboolean
 pin_base (PvTxn *self, PvSnapshot *base, GError **error)
 {
-  g_autofree char *path = g_build_filename (pv_store_scratch_path (self->scratch), PV_SCRATCH_BASE, NULL);
-  g_autofree char *temporary = g_strconcat (path, ".new", NULL);
-  g_autoptr(GBytes) bytes = pv_snapshot_serialize (base);
-  g_autoptr(PvSnapshotRow) row = NULL;
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600, error);
-
-  if (fd < 0 || !pv_write_all (fd, data, size, temporary, error) || !pv_rename (temporary, path, error))
+  if (!pv_store_scratch_pin (self->store, self->scratch, base, error))
     return FALSE;
-  row = pv_index_snapshot (self->store->index, pv_snapshot_domain (base), pv_snapshot_name (base), error);
-  if (row == NULL)
-    return FALSE;
-  if (!pv_name_equal (&row->id, pv_snapshot_id (base)))
-    return pv_throw (error, PV_ERROR_NOT_FOUND, "snapshot %s was replaced meanwhile", pv_snapshot_full_name (base));
   self->base = pv_snapshot_ref (base);
   return TRUE;
 }
