@@ -59,10 +59,17 @@ pv_cli_lookup (PvCli *self, PvStore *store, const char *argument, GError **error
 {
   g_autofree char *domain = NULL;
   g_autofree char *name = NULL;
+  g_autoptr(PvSnapshot) snapshot = NULL;
+
+  g_return_val_if_fail (self->pin == NULL, NULL);
 
   if (!pv_snapshot_name_parse (argument, &domain, &name, error))
     return NULL;
-  return pv_store_lookup (store, domain, name, error);
+  snapshot = pv_store_lookup (store, domain, name, error);
+  if (snapshot == NULL)
+    return NULL;
+  self->pin = pv_store_pin (store, snapshot, error);
+  return self->pin != NULL ? g_steal_pointer (&snapshot) : NULL;
 }
 
 void
@@ -95,5 +102,6 @@ pv_cli_clear (PvCli *self)
   g_clear_pointer (&self->uri, g_free);
   g_clear_pointer (&self->store_directory, g_free);
   g_clear_pointer (&self->subject, g_free);
+  g_clear_pointer (&self->pin, pv_store_pin_free);
   g_clear_object (&self->cancellable);
 }

@@ -29,6 +29,7 @@ typedef struct
   char *store_directory;     /* (owned): --store, PAGEVAULT_STORE or the default */
   gboolean json;             /* --json */
   char *subject;             /* (owned) (nullable): what the command works on, for messages */
+  PvStorePin *pin;           /* (owned) (nullable): keeps what is being read, whatever others delete */
   GCancellable *cancellable; /* (owned): cancelled by SIGINT and SIGTERM */
 } PvCli;
 
@@ -41,7 +42,7 @@ PvConnection *pv_cli_open_connection (PvCli *self, GError **error);
 
 /* Makes @argument the subject when it is well-formed: DOMAIN@NAME. FALSE: the command line is wrong. */
 gboolean pv_cli_check_snapshot (PvCli *self, const char *argument, GError **error);
-/* Looks up @argument, DOMAIN@NAME. */
+/* Looks up @argument, DOMAIN@NAME, and pins it until the command ends. */
 PvSnapshot *pv_cli_lookup (PvCli *self, PvStore *store, const char *argument, GError **error);
 
 /* Rows that tell what the store took in. */
