@@ -56,14 +56,16 @@ def compare(bench, result, what, image):
     tools = Tools(bench, image)
     size = os.stat(image).st_size
     bench.say(f"{what}: {mib(size)}")
-    times = in_turns(bench.repeat, {name: getattr(tools, name) for name in ("pagevault", "restic", "borg", "casync")})
+    runs = in_turns(bench.repeat, {name: getattr(tools, name) for name in ("pagevault", "restic", "borg", "casync")})
+    times = {name: [wall for wall, _ in taken] for name, taken in runs.items()}
     ours = statistics.median(times["pagevault"])
     rows = []
     for name, taken in times.items():
         median = statistics.median(taken)
+        cpu = statistics.median(cpu for _, cpu in runs[name])
         rows.append([name, seconds(taken), f"{size / median / 1e6:.0f} MB/s", f"{figure(median / ours)} ×",
-                     mib(tools.sizes[name]), f"{figure(tools.sizes[name] / tools.sizes['pagevault'])} ×"])
-    result.table(f"{what}, {mib(size)}", ["program", "time", "speed", "of ours", "stored", "of ours"], rows)
+                     f"{cpu:.2f} s", mib(tools.sizes[name]), f"{figure(tools.sizes[name] / tools.sizes['pagevault'])} ×"])
+    result.table(f"{what}, {mib(size)}", ["program", "time", "speed", "of ours", "CPU time", "stored", "of ours"], rows)
     for name in ("restic", "borg", "casync"):
         result.at_least(f"{what}: {name}, time", statistics.median(times[name]) / ours, 3)
         result.at_most(f"{what}: {name}, our size of theirs", tools.sizes["pagevault"] / tools.sizes[name], 1)

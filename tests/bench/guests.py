@@ -35,7 +35,8 @@ def disks(*parts):
 
 
 def fill_initrd(size):
-    """Makes guests boot with @size bytes of files from /usr in their memory."""
+    """Makes guests boot with @size bytes of files from /usr in their memory. The archive is packed because the kernel fills
+    the place of the unpacked one with 0xcc afterwards."""
     shutil.copyfile(os.path.join(os.environ["LAB_GUEST"], "initrd.img"), disks("initrd.img"))
     if size == 0:
         return
@@ -47,8 +48,14 @@ def fill_initrd(size):
             size -= length + 256
     with open(disks("initrd.img"), "ab") as initrd:
         initrd.write(bytes(-initrd.tell() % 4))
-        subprocess.run(["cpio", "--quiet", "--create", "--format=newc", "--null"], check=True, stdout=initrd,
-                       input=b"\0".join(os.fsencode(path[1:]) for path in chosen) + b"\0", cwd="/")
+        with subprocess.Popen(["cpio", "--quiet", "--create", "--format=newc", "--null"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, cwd="/") as cpio, \
+                subprocess.Popen(["zstd", "-q", "-1", "--stdout"], stdin=cpio.stdout, stdout=initrd) as packer:
+            cpio.stdout.close()
+            cpio.stdin.write(b"\0".join(os.fsencode(path[1:]) for path in chosen) + b"\0")
+            cpio.stdin.close()
+        if cpio.returncode != 0 or packer.returncode != 0:
+            raise RuntimeError("cannot make the archive of files for the guest")
 
 
 class Guest:
@@ -90,6 +97,10 @@ class Guest:
         path = disks(f"{self.name}.save")
         run("virsh", "save", self.name, path)
         return path
+
+    def create(self, bench, store, name, *options):
+        """What 'pagevault create' says with --json."""
+        return run(bench.pagevault, "--store", store, "create", self.name, name, "--json", *options)
 
     def monitor(self, command, arguments=None, fd=None):
         message = {"execute": command} if arguments is None else {"execute": command, "arguments": arguments}

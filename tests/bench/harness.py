@@ -5,6 +5,7 @@ A bench is a module bench_NAME with TITLE, NEEDS_LAB and run(bench) -> Result. A
 run, in turns: A B C A B C A B C, so that a machine that is slower for a while is slower for all of them.
 """
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -39,6 +40,9 @@ class Bench:
     def tool(self, name):
         """A program of tests/bench that the build made."""
         return os.path.join(self.build, "tests/bench", name)
+
+    def can_create(self):
+        return "\n  create " in run(self.pagevault, "--help")
 
     def say(self, text):
         print(f"  {text}", file=sys.stderr, flush=True)
@@ -108,15 +112,19 @@ def run(*argv, env=None, **options):
 
 
 def timed(*argv, **options):
-    """Seconds that the program took. What others wrote before is on disk before the clock starts."""
+    """Seconds that the program took, and seconds of CPU time that it used. What others wrote before is on disk before the
+    clock starts."""
     os.sync()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     run(*argv, **options)
-    return time.monotonic() - start
+    taken = time.monotonic() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def in_turns(repeat, candidates):
-    """candidates: name -> function that gives seconds; name -> list of seconds."""
+    """candidates: name -> function; gives name -> list of what the function gave."""
     times = {name: [] for name in candidates}
     for _ in range(repeat):
         for name, function in candidates.items():

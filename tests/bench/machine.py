@@ -16,7 +16,7 @@ def first_line(*argv):
 
 
 def version_of(*argv):
-    found = re.search(r"\d+(\.\d+)+", first_line(*argv) or "")
+    found = re.search(r"\d+(\.\d+)*", first_line(*argv) or "")
     return found.group(0) if found else "not installed"
 
 
