@@ -44,23 +44,6 @@ static const GOptionEntry options[] = {
 /* --- what is asked for ------------------------------------------------------------------------------------------- */
 
 static gboolean
-choose (const char *option, const char *value, const char *const *choices, guint *chosen, GError **error)
-{
-  g_autofree char *list = NULL;
-  g_autofree char *shown = NULL;
-
-  for (guint i = 0; choices[i] != NULL; i++)
-    if (g_str_equal (choices[i], value))
-      {
-        *chosen = i;
-        return TRUE;
-      }
-  list = g_strjoinv (", ", (char **) choices);
-  shown = pv_escape_for_message (value);
-  return pv_throw (error, PV_ERROR_INVALID, "%s is one of %s, not '%s'", option, list, shown);
-}
-
-static gboolean
 read_xmlfile (PvCaptureOptions *capture, GError **error)
 {
   g_autoptr(GBytes) bytes = pv_read_file (opt_xmlfile, XML_MAX, error);
@@ -107,40 +90,26 @@ read_diskspecs (PvCaptureOptions *capture, GError **error)
 static gboolean
 read_options (PvCaptureOptions *capture, GError **error)
 {
-  static const char *const engines[] = { "auto", "qemu", "live", "paused", NULL };
-  static const char *const overruns[] = { "spill", "throttle", "fail", NULL };
-  static const PvOverrun overrun_values[] = { PV_OVERRUN_SPILL, PV_OVERRUN_THROTTLE, PV_OVERRUN_FAIL };
-  guint chosen;
-
   if (opt_engine != NULL)
     {
-      if (!choose ("--engine", opt_engine, engines, &chosen, error))
-        return FALSE;
       g_free (capture->engine);
       capture->engine = g_strdup (opt_engine);
     }
-  if (opt_on_overrun != NULL)
-    {
-      if (!choose ("--on-overrun", opt_on_overrun, overruns, &chosen, error))
-        return FALSE;
-      capture->on_overrun = overrun_values[chosen];
-    }
+  if (opt_on_overrun != NULL && !pv_overrun_parse (opt_on_overrun, &capture->on_overrun, error))
+    return FALSE;
   if (opt_buffer != NULL && !pv_bytesize_parse (opt_buffer, &capture->buffer, error))
     {
       g_prefix_error (error, "--buffer: ");
       return FALSE;
     }
-  if (opt_no_disks && opt_disk_only)
-    return pv_throw (error, PV_ERROR_INVALID, "--no-disks and --disk-only together leave nothing to take");
-  if (opt_no_disks && opt_keep_overlay)
-    return pv_throw (error, PV_ERROR_INVALID, "--keep-overlay means nothing with --no-disks");
   capture->description = g_strdup (opt_description);
   capture->overlay_dir = opt_overlay_dir != NULL ? g_canonicalize_filename (opt_overlay_dir, NULL) : NULL;
   capture->no_disks = opt_no_disks;
   capture->disk_only = opt_disk_only;
   capture->quiesce = opt_quiesce;
   capture->keep_overlay = opt_keep_overlay;
-  return read_diskspecs (capture, error) && (opt_xmlfile == NULL || read_xmlfile (capture, error));
+  return read_diskspecs (capture, error) && (opt_xmlfile == NULL || read_xmlfile (capture, error))
+         && pv_capture_options_check (capture, error);
 }
 
 /* DOMAIN [NAME] or DOMAIN@NAME. */
@@ -209,9 +178,44 @@ print_text (const PvCaptureResult *result)
 }
 
 static void
-on_progress (PvCaptureJob *job, guint64 done, guint64 total, gpointer progress)
+print_warnings (const char *subject, const PvCaptureResult *result)
 {
-  pv_progress_update ("taking in", done, total, progress);
+  for (guint i = 0; result->warnings != NULL && i < result->warnings->len; i++)
+    fprintf (stderr, "pagevault: create %s: warning: %s\n", subject, (const char *) result->warnings->pdata[i]);
+}
+
+/* What the terminal shows while the job is in a state that takes long. */
+typedef struct
+{
+  PvProgress *progress; /* (not owned) */
+  const char *phase;
+} Shown;
+
+static void
+on_state (PvCaptureJob *job, guint state, gpointer data)
+{
+  Shown *shown = data;
+
+  shown->phase = state == PV_CAPTURE_MERGING ? "merging overlays" : "taking in";
+}
+
+static void
+on_progress (PvCaptureJob *job, guint64 done, guint64 total, gpointer data)
+{
+  Shown *shown = data;
+
+  pv_progress_update (shown->phase, done, total, shown->progress);
+}
+
+static gboolean
+run_job (PvCli *cli, PvCaptureJob *job, PvCaptureResult *result, GError **error)
+{
+  g_autoptr(PvProgress) progress = pv_progress_new ();
+  Shown shown = { .progress = progress, .phase = "taking in" };
+
+  g_signal_connect (job, "state-changed", G_CALLBACK (on_state), &shown);
+  g_signal_connect (job, "progress", G_CALLBACK (on_progress), &shown);
+  return pv_capture_job_run (job, result, cli->cancellable, error);
 }
 
 static gboolean
@@ -222,7 +226,6 @@ capture (PvCli *cli, const char *domain, const PvCaptureOptions *capture_options
   g_autoptr(PvConnection) connection = NULL;
   g_autoptr(PvGuest) guest = NULL;
   g_autoptr(PvCaptureJob) job = NULL;
-  g_autoptr(PvProgress) progress = NULL;
   g_autofree char *mended = NULL;
 
   connection = pv_cli_open_connection (cli, error);
@@ -237,9 +240,7 @@ capture (PvCli *cli, const char *domain, const PvCaptureOptions *capture_options
   if (mended != NULL)
     fprintf (stderr, "pagevault: %s: mended after a capture that was killed: %s\n", domain, mended);
   job = pv_capture_job_new (store, guest, capture_options);
-  progress = pv_progress_new ();
-  g_signal_connect (job, "progress", G_CALLBACK (on_progress), progress);
-  return pv_capture_job_run (job, result, cli->cancellable, error);
+  return run_job (cli, job, result, error);
 }
 
 static PvExit
@@ -252,8 +253,7 @@ run_create (PvCli *cli, char **args, GError **error)
   PvExit exit_status = PV_EXIT_USAGE;
 
   pv_capture_options_init (&capture_options);
-  if (read_names (args, &domain, &capture_options.name, error) && read_options (&capture_options, error)
-      && (capture_options.name == NULL || pv_snapshot_name_check (capture_options.name, error)))
+  if (read_names (args, &domain, &capture_options.name, error) && read_options (&capture_options, error))
     {
       if (capture_options.name == NULL)
         capture_options.name = pv_snapshot_name_now ();
@@ -263,6 +263,7 @@ run_create (PvCli *cli, char **args, GError **error)
     }
   if (exit_status == PV_EXIT_OK)
     {
+      print_warnings (subject, &result);
       if (cli->json)
         print_json (&result);
       else

@@ -122,7 +122,8 @@ void
 pv_json_number (JsonBuilder *builder, const char *member, double value)
 {
   json_builder_set_member_name (builder, member);
-  json_builder_add_double_value (builder, (double) (gint64) (value * 1000 + 0.5) / 1000);
+  /* A sixty-fourth can be written exactly: no tail of digits. */
+  json_builder_add_double_value (builder, (double) (gint64) (value * 64 + 0.5) / 64);
 }
 
 void
