@@ -384,7 +384,13 @@ void
 pv_transaction_clear (PvTransaction *self)
 {
   if (self->database != NULL && !sqlite3_get_autocommit (self->database->sqlite))
-    sqlite3_exec (self->database->sqlite, "ROLLBACK", NULL, NULL, NULL);
+    {
+      g_auto(PvQuery) query = PV_QUERY_INIT;
+      gboolean found;
+
+      if (!pv_query_prepare (&query, self->database, "ROLLBACK", NULL) || !pv_query_row (&query, &found, NULL))
+        g_debug ("index: a transaction could not be rolled back");
+    }
   self->database = NULL;
 }
 

@@ -79,27 +79,100 @@ pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *s
   return TRUE;
 }
 
-gboolean
-pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
-                      gboolean *found, GError **error)
+/* --- recent ones -------------------------------------------------------------------------------------------------- */
+
+void
+pv_index_set_pack_source (PvIndex *self, PvIndexPackSource source, gpointer data)
+{
+  g_clear_pointer (&self->recent, pv_recent_free);
+  self->source = source;
+  self->source_data = data;
+  if (source != NULL)
+    self->recent = pv_recent_new ();
+}
+
+guint
+pv_index_find_recent (PvIndex *self, PvIndexWant *wants, guint n)
+{
+  g_autoptr(PvIndexView) view = NULL;
+
+  if (self->recent == NULL)
+    return n;
+  g_mutex_lock (&self->lock);
+  view = self->view != NULL ? pv_index_view_ref (self->view) : NULL;
+  g_mutex_unlock (&self->lock);
+  for (guint i = 0; view != NULL && i < n;)
+    {
+      PvIndexWant want = wants[i];
+
+      if (!pv_recent_get (self->recent, &want.name, &want.location)
+          || !pv_index_view_pack (view, want.location.pack, &want.state) || want.state != PV_PACK_LIVE)
+        {
+          i++;
+          continue;
+        }
+      want.found = TRUE;
+      wants[i] = wants[--n];
+      wants[n] = want;
+    }
+  return n;
+}
+
+static void
+take_recent (const PvIndexEntry *entries, gsize n, gpointer data)
+{
+  for (gsize i = 0; i < n; i++)
+    pv_recent_put (data, &entries[i]);
+}
+
+void
+pv_index_remember (PvIndex *self, const PvIndexWant *wants, guint n)
+{
+  for (guint i = 0; self->recent != NULL && i < n; i++)
+    {
+      PvIndexEntry entry = { wants[i].name, wants[i].location };
+
+      if (!is_settled (&wants[i]))
+        continue;
+      pv_recent_put (self->recent, &entry);
+      if (pv_recent_count (self->recent, entry.location.pack))
+        self->source (entry.location.pack, take_recent, self->recent, self->source_data);
+    }
+}
+
+/* --- readers' lookups --------------------------------------------------------------------------------------------- */
+
+static gboolean
+find_in_database (PvIndex *self, PvIndexWant *wants, guint n, GError **error)
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
-  g_autofree PvIndexWant *wants = g_new0 (PvIndexWant, n);
   g_autoptr(PvIndexView) view = NULL;
 
-  for (guint i = 0; i < n; i++)
-    {
-      wants[i].name = names[i];
-      wants[i].index = i;
-    }
-  pv_index_wants_sort (wants, n);
   if (!pv_index_use (&use, self, error)
       || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
     return FALSE;
   view = pv_index_view (self, use.database, error);
-  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error))
-    return FALSE;
+  return view != NULL && pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error);
+}
+
+static gboolean
+lookup_slice (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states, gboolean *found,
+              GError **error)
+{
+  PvIndexWant wants[PV_INDEX_SLICE];
+  guint n_left;
+
+  for (guint i = 0; i < n; i++)
+    wants[i] = (PvIndexWant) { .name = names[i], .index = i };
+  n_left = pv_index_find_recent (self, wants, n);
+  if (n_left > 0)
+    {
+      pv_index_wants_sort (wants, n_left);
+      if (!find_in_database (self, wants, n_left, error))
+        return FALSE;
+      pv_index_remember (self, wants, n_left);
+    }
   for (guint i = 0; i < n; i++)
     {
       guint to = wants[i].index;
@@ -109,6 +182,17 @@ pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *l
       if (states != NULL)
         states[to] = wants[i].state;
     }
+  return TRUE;
+}
+
+gboolean
+pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
+                      gboolean *found, GError **error)
+{
+  for (guint at = 0; at < n; at += PV_INDEX_SLICE)
+    if (!lookup_slice (self, names + at, MIN (PV_INDEX_SLICE, n - at), locations + at,
+                       states != NULL ? states + at : NULL, found + at, error))
+      return FALSE;
   return TRUE;
 }
 

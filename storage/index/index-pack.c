@@ -22,18 +22,28 @@ read_pack (PvQuery *query, PvPackRow *row, GError **error)
   return TRUE;
 }
 
-gboolean
-pv_index_pack (PvIndex *self, guint32 number, PvPackRow *row, GError **error)
+static gboolean
+read_pack_numbered (PvIndex *self, guint32 number, PvPackRow *row, gboolean *found, GError **error)
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvQuery) query = PV_QUERY_INIT;
-  gboolean found;
 
   if (!pv_index_use (&use, self, error)
       || !pv_query_prepare (&query, use.database, "SELECT " PACK_COLUMNS " FROM pack WHERE number = ?1", error))
     return FALSE;
   pv_query_bind_int (&query, 1, number);
-  return pv_query_row (&query, &found, error) && found && read_pack (&query, row, error);
+  return pv_query_row (&query, found, error) && (!*found || read_pack (&query, row, error));
+}
+
+gboolean
+pv_index_pack (PvIndex *self, guint32 number, PvPackRow *row, GError **error)
+{
+  gboolean found;
+
+  if (!read_pack_numbered (self, number, row, &found, error))
+    return FALSE;
+  /* Whoever asks again for the object that led here must not be led here again. */
+  return found || (pv_index_refresh (self, error) && FALSE);
 }
 
 gboolean

@@ -5,6 +5,7 @@
 #include "index/database.h"
 #include "index/filter.h"
 #include "index/index.h"
+#include "index/recent.h"
 #include "index/segment.h"
 
 G_BEGIN_DECLS
@@ -44,6 +45,9 @@ struct _PvIndex
   GQueue idle;       /* (element-type PvDatabase) (owned): connections nobody uses; under lock */
   PvIndexView *view; /* (owned) (nullable): the newest one loaded; under lock */
   PvFilter *filter;  /* (owned) (nullable): the newest one opened; under lock */
+  PvRecent *recent;  /* (owned) (nullable): as long as there is a source */
+  PvIndexPackSource source; /* (nullable) */
+  gpointer source_data;     /* (not owned) */
   guint run_max;     /* entries that a writer collects: PV_INDEX_RUN_MAX, less in tests */
   guint merge_step;  /* entries that a merge moves in one transaction: PV_MERGE_STEP, less in tests */
 };
@@ -73,6 +77,16 @@ typedef struct
   PvLocation location; /* when found */
   PvPackState state;   /* when found */
 } PvIndexWant;
+
+#define PV_INDEX_SLICE 128u /* names looked up at once: between slices, packs that turned out to be hit often are read */
+
+/* Takes those of the @n wants out that are known to be in a live pack without asking SQLite: they are found, and moved behind the
+ * others. The number of the others. */
+guint pv_index_find_recent (PvIndex *self, PvIndexWant *wants, guint n);
+/* Remembers what SQLite found, and reads the tables of packs that are hit often. Outside any transaction. */
+void pv_index_remember (PvIndex *self, const PvIndexWant *wants, guint n);
+/* Loads the view if it changed, so that packs that are gone are not found any more. */
+gboolean pv_index_refresh (PvIndex *self, GError **error);
 
 /* Orders wants by name, as pv_index_find() needs them. */
 void pv_index_wants_sort (PvIndexWant *wants, guint n);

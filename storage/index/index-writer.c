@@ -55,6 +55,7 @@ register_writer (PvIndexWriter *self, const char *lock_path, GError **error)
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
   g_auto(PvQuery) query = PV_QUERY_INIT;
+  g_autoptr(PvIndexView) view = NULL;
   guint64 id;
 
   if (!pv_index_use (&use, self->index, error)
@@ -66,7 +67,9 @@ register_writer (PvIndexWriter *self, const char *lock_path, GError **error)
   if (!pv_query_run (&query, error))
     return FALSE;
   id = (guint64) pv_database_last_id (use.database);
-  if (!pv_index_filter (self->index, use.database, &self->filter, error)
+  /* From here on lookups know of every pack that was condemned before this writer began. */
+  view = pv_index_view (self->index, use.database, error);
+  if (view == NULL || !pv_index_filter (self->index, use.database, &self->filter, error)
       || !pv_transaction_commit (&transaction, error))
     return FALSE;
   self->id = id;
@@ -303,7 +306,7 @@ pv_index_writer_rely (PvIndexWriter *self, guint32 pack)
 /* Answers from memory what can be: what this writer collected, and what the filter says is nowhere. The others become @wants. */
 static guint
 find_in_memory (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
-                PvIndexWant **wants, gboolean *flushed)
+                PvIndexWant *wants, gboolean *flushed)
 {
   guint n_wants = 0;
 
@@ -315,9 +318,7 @@ find_in_memory (PvIndexWriter *self, const PvName *names, guint n, PvLocation *l
       found[i] = pv_entry_table_find (self->table, &names[i], &locations[i]);
       if (found[i] || (self->filter != NULL && !pv_filter_test (self->filter, &names[i])))
         continue;
-      if (*wants == NULL)
-        *wants = g_new0 (PvIndexWant, n - i);
-      (*wants)[n_wants++] = (PvIndexWant) { .name = names[i], .index = i };
+      wants[n_wants++] = (PvIndexWant) { .name = names[i], .index = i };
     }
   *flushed = self->flushed;
   g_rw_lock_reader_unlock (&self->lock);
@@ -363,32 +364,51 @@ find_in_own_segments (PvIndexWriter *self, PvDatabase *database, guint64 generat
   return TRUE;
 }
 
-gboolean
-pv_index_writer_lookup_many (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
-                             GError **error)
+static gboolean
+find_in_database (PvIndexWriter *self, PvIndexWant *wants, guint n, gboolean flushed, GError **error)
 {
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
-  g_autofree PvIndexWant *wants = NULL;
   g_autoptr(PvIndexView) view = NULL;
-  gboolean flushed;
-  guint n_wants = find_in_memory (self, names, n, locations, found, &wants, &flushed);
 
-  if (n_wants == 0)
-    return TRUE;
-  pv_index_wants_sort (wants, n_wants);
   if (!pv_index_use (&use, self->index, error)
       || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
     return FALSE;
   view = pv_index_view (self->index, use.database, error);
-  if (view == NULL || !pv_index_find (use.database, view, view->segments, view->n_segments, wants, n_wants, error)
-      || (flushed && !find_in_own_segments (self, use.database, view->generation, wants, n_wants, error)))
-    return FALSE;
+  return view != NULL && pv_index_find (use.database, view, view->segments, view->n_segments, wants, n, error)
+         && (!flushed || find_in_own_segments (self, use.database, view->generation, wants, n, error));
+}
+
+static gboolean
+lookup_slice (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found, GError **error)
+{
+  PvIndexWant wants[PV_INDEX_SLICE];
+  gboolean flushed;
+  guint n_wants = find_in_memory (self, names, n, locations, found, wants, &flushed);
+  guint n_left = n_wants > 0 ? pv_index_find_recent (self->index, wants, n_wants) : 0;
+
+  if (n_left > 0)
+    {
+      pv_index_wants_sort (wants, n_left);
+      if (!find_in_database (self, wants, n_left, flushed, error))
+        return FALSE;
+      pv_index_remember (self->index, wants, n_left);
+    }
   for (guint i = 0; i < n_wants; i++)
     {
       found[wants[i].index] = wants[i].found && wants[i].state == PV_PACK_LIVE;
       locations[wants[i].index] = wants[i].location;
     }
+  return TRUE;
+}
+
+gboolean
+pv_index_writer_lookup_many (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
+                             GError **error)
+{
+  for (guint at = 0; at < n; at += PV_INDEX_SLICE)
+    if (!lookup_slice (self, names + at, MIN (PV_INDEX_SLICE, n - at), locations + at, found + at, error))
+      return FALSE;
   return TRUE;
 }
 

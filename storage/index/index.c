@@ -62,6 +62,7 @@ pv_index_unref (PvIndex *self)
   g_queue_clear_full (&self->idle, (GDestroyNotify) pv_database_free);
   g_clear_pointer (&self->view, pv_index_view_unref);
   g_clear_pointer (&self->filter, pv_filter_unref);
+  g_clear_pointer (&self->recent, pv_recent_free);
   g_mutex_clear (&self->lock);
   g_free (self->directory);
   g_free (self->path);
@@ -243,6 +244,20 @@ pv_index_view (PvIndex *self, PvDatabase *database, GError **error)
     }
   g_mutex_unlock (&self->lock);
   return g_steal_pointer (&view);
+}
+
+gboolean
+pv_index_refresh (PvIndex *self, GError **error)
+{
+  g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
+  g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
+  g_autoptr(PvIndexView) view = NULL;
+
+  if (!pv_index_use (&use, self, error)
+      || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_READ, error))
+    return FALSE;
+  view = pv_index_view (self, use.database, error);
+  return view != NULL;
 }
 
 gboolean

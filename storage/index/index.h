@@ -80,6 +80,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvIndex, pv_index_unref)
  * is given, a condemned one only when there is no other. @state: (out) (optional). */
 gboolean pv_index_lookup (PvIndex *self, const PvName *name, PvLocation *location, PvPackState *state, GError **error);
 
+/* Lets the index read a pack's table when lookups hit that pack again and again; then lookups of its other objects, by readers and
+ * writers, cost no more than a memory access. @source gives all entries of pack @number by calls of @take, in any portions; it is called in
+ * threads that look up, and nothing happens when it gives none. Set it before other threads use the index. */
+typedef void (*PvIndexTakeFunc) (const PvIndexEntry *entries, gsize n, gpointer data);
+typedef void (*PvIndexPackSource) (guint32 number, PvIndexTakeFunc take, gpointer take_data, gpointer data);
+void pv_index_set_pack_source (PvIndex *self, PvIndexPackSource source, gpointer data);
+
 /* Many at once, in one look at the index: faster than one by one. @locations, @states (nullable), @found: (out) n of each. */
 gboolean pv_index_lookup_many (PvIndex *self, const PvName *names, guint n, PvLocation *locations, PvPackState *states,
                                gboolean *found, GError **error);
