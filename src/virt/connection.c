@@ -10,8 +10,8 @@
 
 enum
 {
-  KEEPALIVE_INTERVAL = 5, /* seconds between probes */
-  KEEPALIVE_COUNT = 5,    /* unanswered probes after which libvirtd counts as hung */
+  KEEPALIVE_INTERVAL = 3, /* seconds between probes */
+  KEEPALIVE_COUNT = 4,    /* unanswered probes after which libvirtd counts as hung */
 };
 
 struct _PvConnection

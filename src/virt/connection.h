@@ -19,7 +19,7 @@ typedef struct _PvConnection PvConnection;
  * event loop thread. */
 PvConnection *pv_connection_open (const char *uri, GError **error);
 /* (transfer full): a new connection to the same place, tried until it works or @timeout_ms are over: for the time after
- * a restart of libvirtd. @self stays as it is. */
+ * a restart of libvirtd. One that hangs rather than refuses is waited for longer. @self stays as it is. */
 PvConnection *pv_connection_reopen (PvConnection *self, guint timeout_ms, GError **error);
 PvConnection *pv_connection_ref (PvConnection *self);
 void pv_connection_unref (PvConnection *self);
@@ -31,7 +31,8 @@ const char *pv_connection_uri (PvConnection *self);
 /* Versions as libvirt numbers them: major * 1000000 + minor * 1000 + release. */
 gulong pv_connection_libvirt_version (PvConnection *self);
 gulong pv_connection_qemu_version (PvConnection *self);
-/* FALSE once libvirtd went away or did not answer for 30 s. Costs no message. */
+/* FALSE once libvirtd went away or did not answer for 15 s (whoever waits for it then gets an error). Costs no
+ * message. */
 gboolean pv_connection_alive (PvConnection *self);
 
 /* Sets @error from libvirt's last error of this thread: PV_ERROR_NOT_FOUND (no domain), BUSY (job or timeout), DENIED
