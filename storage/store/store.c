@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/pack-source.h"
 #include "store/store-format.h"
 #include "util/error.h"
 #include "util/fault.h"
@@ -70,6 +71,8 @@ pv_store_unref (PvStore *self)
 {
   if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
     return;
+  if (self->index != NULL)
+    pv_pack_source_detach (self->index);
   g_clear_pointer (&self->reader, pv_object_reader_free);
   g_clear_pointer (&self->index, pv_index_unref);
   g_free (self->directory);
@@ -255,6 +258,7 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
       return NULL;
     }
   self->reader = pv_object_reader_new (self->index, self->packs);
+  pv_pack_source_attach (self->index, self->reader);
   if (!pv_index_reap (self->index, error) || !pv_store_sweep_scratch (self, error))
     {
       g_prefix_error (error, "store '%s': ", self->directory);
