@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,8 @@ start_event_loop (GError **error)
   if (started)
     return TRUE;
   virSetErrorFunc (NULL, ignore_error);
+  /* libvirt writes to its socket with write(2): libvirtd's death must be an error, not ours as well */
+  signal (SIGPIPE, SIG_IGN);
   if (virInitialize () < 0 || virEventRegisterDefaultImpl () < 0)
     return pv_throw_libvirt (error, "cannot start libvirt's event loop");
   g_thread_unref (g_thread_new ("libvirt-events", event_loop, NULL));

@@ -2,7 +2,7 @@
 /* PvConnection: a connection to libvirtd that says why when it fails, with libvirt's event loop running behind it.
  *
  * libvirt's errors become PvErrors here: the message is libvirt's own, led by what we wanted. Any thread. Reference
- * counted.
+ * counted. The first connection makes the process ignore SIGPIPE, which would end it when libvirtd dies.
  */
 #pragma once
 
