@@ -4,7 +4,7 @@
 #include "index/index-private.h"
 #include "index/merge.h"
 
-#define OPTIMIZE_FAN_OUT 3u
+#define OPTIMIZE_FAN_OUT 2u /* no two segments of a level are left */
 
 gboolean
 pv_index_optimize (PvIndex *self, GError **error)

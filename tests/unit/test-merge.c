@@ -82,14 +82,14 @@ run (Fixture *self, guint64 budget, guint fan_out)
   g_assert_no_error (error);
 }
 
-/* Commits merge what is due: never more than seven segments of a level. */
+/* Commits merge what is due: never more than three segments of a level. */
 static void
 test_levels (Fixture *self, gconstpointer data)
 {
   for (guint i = 0; i < 40; i++)
     {
       commit_packs (self, 1, i);
-      g_assert_cmpuint (count_segments (self), <, 8);
+      g_assert_cmpuint (count_segments (self), <=, 3);
     }
   for (guint i = 0; i < 4000; i += 3)
     g_assert_cmpuint (find (self->index, i, NULL), ==, i / 100 + 1);
@@ -101,22 +101,22 @@ test_steps (Fixture *self, gconstpointer data)
 {
   guint steps = 0;
 
-  commit_packs (self, 6, 0);
-  g_assert_cmpuint (count_segments (self), ==, 6);
+  commit_packs (self, 3, 0);
+  g_assert_cmpuint (count_segments (self), ==, 3);
   do
     {
       self->index->merge_step = 1; /* one bucket */
-      run (self, 1, 6);
+      run (self, 1, 3);
       if (++steps == 3)
         reopen (self);
-      for (guint i = 0; i < 600; i++)
+      for (guint i = 0; i < 300; i++)
         g_assert_cmpuint (find (self->index, i, NULL), ==, i / 100 + 1);
-      g_assert_cmpuint (find (self->index, 700, NULL), ==, 0);
+      g_assert_cmpuint (find (self->index, 300, NULL), ==, 0);
       assert_undamaged (self->index);
-      g_assert_cmpuint (get_stats (self->index).n_objects, ==, 600);
+      g_assert_cmpuint (get_stats (self->index).n_objects, ==, 300);
     }
   while (count_segments (self) > 1);
-  g_assert_cmpuint (steps, ==, 600 / PV_BUCKET_MEAN);
+  g_assert_cmpuint (steps, ==, 300 / PV_BUCKET_MEAN);
 }
 
 /* What points to packs that are gone is dropped once it is a quarter. */
