@@ -16,8 +16,9 @@ G_BEGIN_DECLS
 #define PV_ENTRY_SIZE 40u
 #define PV_ENTRY_FRAME_BITS 20u
 #define PV_ENTRY_SLOT_BITS 8u
-/* Entries in a bucket of a new segment: so that nearly every row (84 ± 9 entries of 40 bytes) fits a page of 4096 bytes, and a lookup
- * reads one page. Measured against 24 to 180 entries in pages of 4 to 16 KiB: fastest to read, to write and to remove. */
+/* Entries in a bucket of a new segment: so that nearly every row (84 ± 9 entries of 40 bytes) fits a page of 4096
+ * bytes, and a lookup reads one page. Measured against 24 to 180 entries in pages of 4 to 16 KiB: fastest to read,
+ * to write and to remove. */
 #define PV_BUCKET_MEAN 84u
 
 /* The first 32 bits of a name, as a number: names in order are in order of it. */
@@ -53,8 +54,8 @@ void pv_bucket_get (const guint8 *data, PvIndexEntry *entry);
 /* The number of the first of the @n entries at @data that is not before @name. */
 guint pv_bucket_find (const guint8 *data, guint n, const PvName *name);
 
-/* TRUE when @size bytes at @data are a bucket number @bucket of @n_buckets: whole entries in order, all where they belong.
- * PV_ERROR_CORRUPT otherwise. */
+/* TRUE when @size bytes at @data are a bucket number @bucket of @n_buckets: whole entries in order, all where they
+ * belong. PV_ERROR_CORRUPT otherwise. */
 gboolean pv_bucket_check (const guint8 *data, gsize size, guint32 bucket, guint32 n_buckets, GError **error);
 
 G_END_DECLS

@@ -83,7 +83,7 @@ pv_database_throw (PvDatabase *self, int rc, GError **error)
   if (rc == SQLITE_IOERR_DATA)
     text = "a page has a wrong checksum";
   return pv_throw (error, code, "index '%s': %s (%d)%s", self->path, text, rc,
-                   code == PV_ERROR_CORRUPT ? "; rebuild it from the packs with 'pagevault verify --rebuild-index'" : "");
+                   code == PV_ERROR_CORRUPT ? "; rebuild it with 'pagevault verify --rebuild-index'" : "");
 }
 
 gboolean
@@ -132,7 +132,8 @@ pv_database_free (PvDatabase *self)
   g_free (self);
 }
 
-/* SQLite's own waiting grows to 100 ms a turn and would hardly ever meet the gaps between the short transactions of a merge. */
+/* SQLite's own waiting grows to 100 ms a turn and would hardly ever meet the gaps between the short transactions of
+ * a merge. */
 static int
 wait_for_others (void *data, int n_tries)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvDatabase: one SQLite connection, with the errors, statements and transactions that the index needs.
  *
- * A connection belongs to one thread at a time (PvIndex keeps a pool of them). Statements are prepared once and found again by their text.
- * A query is a scope:
+ * A connection belongs to one thread at a time (PvIndex keeps a pool of them). Statements are prepared once and
+ * found again by their text. A query is a scope:
  *
  *   g_auto(PvQuery) query = PV_QUERY_INIT;
  *   if (!pv_query_prepare (&query, database, "SELECT size FROM pack WHERE number = ?1", error)) return FALSE;
@@ -22,8 +22,8 @@ G_BEGIN_DECLS
 
 typedef struct _PvDatabase PvDatabase;
 
-/* Opens the index database at @path. PV_ERROR_NOT_FOUND when there is none; CORRUPT when it is something else; UNSUPPORTED
- * when a newer version made it. */
+/* Opens the index database at @path. PV_ERROR_NOT_FOUND when there is none; CORRUPT when it is something else;
+ * UNSUPPORTED when a newer version made it. */
 PvDatabase *pv_database_open (const char *path, GError **error);
 /* Makes a new, empty one at @path, whole or not at all, mode 0600. PV_ERROR_EXISTS when something is there. */
 gboolean pv_database_create (const char *path, GError **error);

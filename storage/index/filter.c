@@ -223,7 +223,8 @@ pv_filter_ref (PvFilter *self)
   return self;
 }
 
-/* Notes the checksum, when nobody else has the file open: nobody can add bits then, and who opens it waits for the lock. */
+/* Notes the checksum, when nobody else has the file open: nobody can add bits then, and who opens it waits for the
+ * lock. */
 static void
 settle (PvFilter *self)
 {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvFilter: "that name is not in the index", told by one memory access.
  *
- * A blocked Bloom filter in a file that all processes map: 64-byte blocks, chosen by the first bits of a name, of eight words, in each of
- * which a name has one bit. PV_FILTER_BITS bits for each object it is made for; then about one in 1000 names that are not there is said to
- * be perhaps there. Bits are only ever added, atomically, by any number of processes.
+ * A blocked Bloom filter in a file that all processes map: 64-byte blocks, chosen by the first bits of a name, of
+ * eight words, in each of which a name has one bit. PV_FILTER_BITS bits for each object it is made for; then about
+ * one in 1000 names that are not there is said to be perhaps there. Bits are only ever added, atomically, by any
+ * number of processes.
  *
- * It is an accelerator: a lost bit costs deduplication, one too many a look into SQLite. Who reads an object never asks it. The file carries the id
- * that the database names in its state row; any other file (missing, foreign, replaced) is not used and made anew from the segments. While
- * bits are being added it is *unsettled*: it then counts only until the next boot, since a power cut may have lost some. The last one to
- * close it syncs it and notes a checksum of all its bits: it is *settled*. Its space is allocated when it is made, so that a full
- * disk cannot make a memory access fail.
+ * It is an accelerator: a lost bit costs deduplication, one too many a look into SQLite. Who reads an object never
+ * asks it. The file carries the id that the database names in its state row; any other file (missing, foreign,
+ * replaced) is not used and made anew from the segments. While bits are being added it is *unsettled*: it then
+ * counts only until the next boot, since a power cut may have lost some. The last one to close it syncs it and
+ * notes a checksum of all its bits: it is *settled*. Its space is allocated when it is made, so that a full disk
+ * cannot make a memory access fail.
  *
  * Reference counted; all functions from any thread.
  */
@@ -26,8 +28,8 @@ G_BEGIN_DECLS
 
 typedef struct _PvFilter PvFilter;
 
-/* Makes an empty one in a new temporary file beside @path, for @capacity objects (brought within the limits above), with a new
- * random id. PV_ERROR_NO_SPACE. Dropped without being published, the file is removed. */
+/* Makes an empty one in a new temporary file beside @path, for @capacity objects (brought within the limits above),
+ * with a new random id. PV_ERROR_NO_SPACE. Dropped without being published, the file is removed. */
 PvFilter *pv_filter_new (const char *path, guint64 capacity, GError **error);
 /* Puts it in place of @path, synced. */
 gboolean pv_filter_publish (PvFilter *self, const char *path, GError **error);

@@ -7,8 +7,9 @@
 #include "util/error.h"
 #include "util/fault.h"
 
-/* Bits are added inside the transaction that adds the segment, and a new filter is put in place inside one that has seen all segments:
- * so the filter that the database names has, power cuts aside, the bits of every listed and pending entry. */
+/* Bits are added inside the transaction that adds the segment, and a new filter is put in place inside one that has
+ * seen all segments: so the filter that the database names has, power cuts aside, the bits of every listed and
+ * pending entry. */
 
 #define SMALL_STORE (16u << 20) /* objects: a filter for so many is made in a second or two */
 
@@ -93,8 +94,9 @@ add_segment (PvDatabase *database, PvFilter *filter, const PvSegment *segment, G
     }
 }
 
-/* Adds everybody's listed and pending segments that are not in @done yet, in the caller's transaction. What merges move in between two calls
- * lies in segments that were seen before they moved it, or in ones that were not there before. */
+/* Adds everybody's listed and pending segments that are not in @done yet, in the caller's transaction. What merges
+ * move in between two calls lies in segments that were seen before they moved it, or in ones that were not there
+ * before. */
 static gboolean
 add_segments (PvDatabase *database, PvFilter *filter, GHashTable *done, GError **error)
 {
@@ -186,7 +188,8 @@ is_worn (PvFilter *filter, guint64 n_entries, guint64 waste, gboolean eager)
 {
   guint64 capacity = pv_filter_capacity (filter);
 
-  /* A name that an aborted writer left is looked for in every segment when it comes again; that is as much work as to read 250 entries or so. */
+  /* A name that an aborted writer left is looked for in every segment when it comes again; that is as much work as
+   * to read 250 entries or so. */
   if (waste > n_entries / 256 + (64u << 10))
     return TRUE;
   if (capacity >= PV_FILTER_CAPACITY_MAX)

@@ -10,8 +10,9 @@
 
 G_BEGIN_DECLS
 
-/* PvIndexView: which segments are listed and which packs there are, at one generation of the database. Every transaction that
- * changes either counts "generation" up, so that the view is loaded anew only then. Immutable; reference counted. */
+/* PvIndexView: which segments are listed and which packs there are, at one generation of the database. Every
+ * transaction that changes either counts "generation" up, so that the view is loaded anew only then. Immutable;
+ * reference counted. */
 typedef struct
 {
   guint32 number;
@@ -78,10 +79,11 @@ typedef struct
   PvPackState state;   /* when found */
 } PvIndexWant;
 
-#define PV_INDEX_SLICE 128u /* names looked up at once: between slices, packs that turned out to be hit often are read */
+/* Names looked up at once: between slices, packs that turned out to be hit often are read. */
+#define PV_INDEX_SLICE 128u
 
-/* Takes those of the @n wants out that are known to be in a live pack without asking SQLite: they are found, and moved behind the
- * others. The number of the others. */
+/* Takes those of the @n wants out that are known to be in a live pack without asking SQLite: they are found, and
+ * moved behind the others. The number of the others. */
 guint pv_index_find_recent (PvIndex *self, PvIndexWant *wants, guint n);
 /* Remembers what SQLite found, and reads the tables of packs that are hit often. Outside any transaction. */
 void pv_index_remember (PvIndex *self, const PvIndexWant *wants, guint n);
@@ -90,25 +92,26 @@ gboolean pv_index_refresh (PvIndex *self, GError **error);
 
 /* Orders wants by name, as pv_index_find() needs them. */
 void pv_index_wants_sort (PvIndexWant *wants, guint n);
-/* Looks the @n wants that are not found yet (or only in condemned packs) up in @segments, inside the caller's transaction. @view: (nullable): whose
- * packs count; NULL: all do, and are live. */
+/* Looks the @n wants that are not found yet (or only in condemned packs) up in @segments, inside the caller's
+ * transaction. @view: (nullable): whose packs count; NULL: all do, and are live. */
 gboolean pv_index_find (PvDatabase *database, const PvIndexView *view, const PvSegment *segments, guint n_segments,
                         PvIndexWant *wants, guint n, GError **error);
 
 /* pv_index_packs() as the transaction that @database is in sees it. */
 GArray *pv_index_list_packs (PvDatabase *database, GError **error);
 
-/* The filter that the database names, as the transaction that @database is in sees it. (nullable) (transfer full): NULL without error
- * when it is not usable: then nothing can be left out. */
+/* The filter that the database names, as the transaction that @database is in sees it. (nullable) (transfer full):
+ * NULL without error when it is not usable: then nothing can be left out. */
 gboolean pv_index_filter (PvIndex *self, PvDatabase *database, PvFilter **filter, GError **error);
-/* Makes the filter anew from the segments when it is unusable, much too small, or full of what aborted writers left; @eager: also when
- * it is only somewhat too small. Outside any transaction. That there is no room for one is not an error. */
+/* Makes the filter anew from the segments when it is unusable, much too small, or full of what aborted writers
+ * left; @eager: also when it is only somewhat too small. Outside any transaction. That there is no room for one is
+ * not an error. */
 gboolean pv_index_mend_filter (PvIndex *self, gboolean eager, GError **error);
 
 /* Drops all that writer @id has pending, and its row, in the caller's transaction. */
 gboolean pv_index_drop_writer (PvDatabase *database, guint64 id, GError **error);
-/* TRUE in @alive when a writer whose epoch is below @epoch is registered and its lock file is locked. Dead ones are dropped. In the
- * caller's transaction. */
+/* TRUE in @alive when a writer whose epoch is below @epoch is registered and its lock file is locked. Dead ones are
+ * dropped. In the caller's transaction. */
 gboolean pv_index_reap_older (PvIndex *self, PvDatabase *database, guint64 epoch, gboolean *alive, GError **error);
 
 G_END_DECLS

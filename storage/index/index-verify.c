@@ -87,7 +87,8 @@ verify_pages (PvDatabase *database, GPtrArray *damage, GError **error)
         break;
       before = page;
     }
-  g_ptr_array_add (damage, g_strdup_printf ("index: page %" G_GUINT64_FORMAT " of the database has a wrong checksum", page));
+  g_ptr_array_add (damage, g_strdup_printf ("index: page %" G_GUINT64_FORMAT " of the database has a wrong checksum",
+                                            page));
   return TRUE;
 }
 

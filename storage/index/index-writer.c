@@ -36,7 +36,8 @@ struct _PvIndexWriter
   gint last_relied;   /* atomic: most calls repeat the pack of the call before */
 };
 
-/* The lock file as it is kept: relative to the index when it lies below, so that a store can be seen under several paths. */
+/* The lock file as it is kept: relative to the index when it lies below, so that a store can be seen under several
+ * paths. */
 static char *
 stored_lock_path (PvIndex *index, const char *lock_path)
 {
@@ -173,7 +174,8 @@ pv_index_writer_add_pack (PvIndexWriter *self, const PvName *name, guint64 size,
   return TRUE;
 }
 
-/* Writes what the table holds as a segment, in the caller's transaction. @filter: (out) (nullable): the one that has its bits now. */
+/* Writes what the table holds as a segment, in the caller's transaction. @filter: (out) (nullable): the one that
+ * has its bits now. */
 static gboolean
 write_table (PvIndexWriter *self, PvDatabase *database, PvSegmentState state, PvSegment *segment, PvFilter **filter,
              GError **error)
@@ -303,7 +305,8 @@ pv_index_writer_rely (PvIndexWriter *self, guint32 pack)
 
 /* --- looking up --------------------------------------------------------------------------------------------------- */
 
-/* Answers from memory what can be: what this writer collected, and what the filter says is nowhere. The others become @wants. */
+/* Answers from memory what can be: what this writer collected, and what the filter says is nowhere. The others
+ * become @wants. */
 static guint
 find_in_memory (PvIndexWriter *self, const PvName *names, guint n, PvLocation *locations, gboolean *found,
                 PvIndexWant *wants, gboolean *flushed)
@@ -338,8 +341,8 @@ list_own_segments (PvIndexWriter *self, PvDatabase *database, guint64 generation
   if (rows != NULL)
     return g_steal_pointer (&rows);
 
-  rows = pv_segment_list (database, PV_SEGMENT_SELECT "WHERE s.writer = ?1 ORDER BY s.n_entries DESC", (gint64) self->id,
-                          error);
+  rows = pv_segment_list (database, PV_SEGMENT_SELECT "WHERE s.writer = ?1 ORDER BY s.n_entries DESC",
+                          (gint64) self->id, error);
   if (rows == NULL)
     return NULL;
   g_rw_lock_writer_lock (&self->lock);

@@ -180,7 +180,8 @@ load_packs (PvIndexView *view, PvDatabase *database, GError **error)
   g_auto(PvQuery) query = PV_QUERY_INIT;
   gboolean found;
 
-  if (!pv_query_prepare (&query, database, "SELECT number, state FROM pack WHERE writer IS NULL ORDER BY number", error))
+  if (!pv_query_prepare (&query, database, "SELECT number, state FROM pack WHERE writer IS NULL ORDER BY number",
+                         error))
     return FALSE;
   for (;;)
     {

@@ -154,7 +154,8 @@ read_dead_entries (PvDatabase *database)
   return (guint64) MAX (pv_query_int (&query, 0), 0);
 }
 
-/* A merge of everything is about to drop what there is; the number is an estimate, and must not lead to another one at once. */
+/* A merge of everything is about to drop what there is; the number is an estimate, and must not lead to another one
+ * at once. */
 static gboolean
 forget_dead_entries (PvDatabase *database, GError **error)
 {
@@ -417,7 +418,8 @@ remove_dead (PvIndex *self, PvDatabase *database, guint64 *removed, GError **err
   if (rows->len == 0)
     return TRUE;
   row = &g_array_index (rows, PvSegmentRow, 0);
-  end = (guint32) MIN ((guint64) row->filled + REMOVED_FOR_MOVED * buckets_of (self->merge_step), row->segment.n_buckets);
+  end = (guint32) MIN ((guint64) row->filled + REMOVED_FOR_MOVED * buckets_of (self->merge_step),
+                       row->segment.n_buckets);
   *removed = (guint64) (end - row->filled) * PV_BUCKET_MEAN;
   return pv_segment_remove_buckets (database, &row->segment, row->filled, end, error)
          && (end == row->segment.n_buckets ? pv_segment_remove (database, &row->segment, error)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Merging: keeps the number of segments small, a bounded piece of work at a time.
  *
- * Segments are of the same level when their sizes differ by less than PV_MERGE_FAN_OUT times; that many of one level become one of the next. So an
- * entry is moved about log4 (objects / objects of a commit) times in its life, and there are fewer than four segments of each level. (With
- * eight there is a third less to move, but a lookup of what is there goes through twice as many segments.)
- * The work is done in steps, each one transaction that moves some buckets' worth of entries from the sources to the target
- * (index/segment.h) and leaves nothing half done: whoever comes next goes on, no matter who began or died. Small merges go before large ones, so
- * that a merge of 100 million entries, spread over many commits, does not keep others waiting. Entries whose pack is gone are dropped on the way.
+ * Segments are of the same level when their sizes differ by less than PV_MERGE_FAN_OUT times; that many of one
+ * level become one of the next. So an entry is moved about log4 (objects / objects of a commit) times in its life,
+ * and there are fewer than four segments of each level. (With eight there is a third less to move, but a lookup of
+ * what is there goes through twice as many segments.) The work is done in steps, each one transaction that moves
+ * some buckets' worth of entries from the sources to the target (index/segment.h) and leaves nothing half done:
+ * whoever comes next goes on, no matter who began or died. Small merges go before large ones, so that a merge of
+ * 100 million entries, spread over many commits, does not keep others waiting. Entries whose pack is gone are
+ * dropped on the way.
  */
 #pragma once
 
@@ -28,8 +30,8 @@ typedef struct
 /* Merges until nothing is due or the budget is spent. Outside any transaction. */
 gboolean pv_index_merge (PvIndex *self, const PvMergeOptions *options, GError **error);
 
-/* Sorts the @n entries (PV_ENTRY_SIZE bytes each) at @data, which are @n_runs sorted runs one behind the other, the i-th ending before
- * entry @ends[i]; equal ones are kept once. The number that is left. */
+/* Sorts the @n entries (PV_ENTRY_SIZE bytes each) at @data, which are @n_runs sorted runs one behind the other, the
+ * i-th ending before entry @ends[i]; equal ones are kept once. The number that is left. */
 gsize pv_merge_runs (guint8 *data, gsize n, const gsize *ends, guint n_runs);
 
 G_END_DECLS

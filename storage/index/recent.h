@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvRecent: entries that are likely to be asked for next, in memory of fixed size.
  *
- * A guest's pages come in nearly the order in which they came before, and so did the chunks of a pack. When a pack has been hit often
- * (PV_RECENT_TRIGGER lookups that went to SQLite), the index asks for the whole table of that pack and puts it here: the
- * thousands of lookups that follow cost a memory access each. Small sets of four, each behind a lock that few share; what is put in pushes
- * something older out. A location found here may be out of date: the caller checks that its pack is there and live.
+ * A guest's pages come in nearly the order in which they came before, and so did the chunks of a pack. When a pack
+ * has been hit often (PV_RECENT_TRIGGER lookups that went to SQLite), the index asks for the whole table of that
+ * pack and puts it here: the thousands of lookups that follow cost a memory access each. Small sets of four, each
+ * behind a lock that few share; what is put in pushes something older out. A location found here may be out of
+ * date: the caller checks that its pack is there and live.
  *
  * All functions from any thread.
  */

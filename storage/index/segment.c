@@ -32,7 +32,8 @@ read_row (PvQuery *query, PvSegmentRow *row, GError **error)
   *row = (PvSegmentRow) { .segment = { .id = (guint32) id,
                                        .n_buckets = (guint32) n_buckets,
                                        .n_entries = n_entries,
-                                       .begin = pv_bucket_first_prefix ((guint32) target_filled, (guint32) target_buckets),
+                                       .begin = pv_bucket_first_prefix ((guint32) target_filled,
+                                                                        (guint32) target_buckets),
                                        .end = pv_bucket_first_prefix ((guint32) filled, (guint32) n_buckets) },
                           .state = (PvSegmentState) state,
                           .filled = (guint32) filled,
@@ -212,8 +213,8 @@ pv_segment_scan_begin (PvSegmentScan *self, PvDatabase *database, const PvSegmen
     return TRUE;
   self->next = pv_bucket_of ((guint32) begin, segment->n_buckets);
   self->end = pv_bucket_of ((guint32) (end - 1), segment->n_buckets) + 1;
-  if (!pv_query_prepare (&self->query, database, "SELECT id, entries FROM bucket WHERE id >= ?1 AND id <= ?2 ORDER BY id",
-                         error))
+  if (!pv_query_prepare (&self->query, database, "SELECT id, entries FROM bucket WHERE id >= ?1 AND id <= ?2"
+                                                 " ORDER BY id", error))
     return FALSE;
   pv_query_bind_int (&self->query, 1, bucket_id (segment->id, self->next));
   pv_query_bind_int (&self->query, 2, bucket_id (segment->id, self->end - 1));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Segment: a sorted run of entries, kept as buckets: rows (segment << 32 | bucket) of table "bucket".
  *
- * A segment's id is never used again and its buckets never change. A merge makes one segment (the target) of several (its sources) range by
- * range, from the lowest names on: each step writes the target's next buckets and removes what it moved from the sources, in one
- * transaction. So at any time each name lies either in the target or in the sources; the range of name prefixes in which a
- * segment answers is part of what a transaction sees:
+ * A segment's id is never used again and its buckets never change. A merge makes one segment (the target) of
+ * several (its sources) range by range, from the lowest names on: each step writes the target's next buckets and
+ * removes what it moved from the sources, in one transaction. So at any time each name lies either in the target or
+ * in the sources; the range of name prefixes in which a segment answers is part of what a transaction sees:
  *
  *   PENDING   of a writer that has not committed: nobody else looks into it
  *   LISTED    part of the index
@@ -55,7 +55,8 @@ GArray *pv_segment_list (PvDatabase *database, const char *sql, gint64 value, GE
 /* Adds a segment row with buckets for @n_entries entries, none of which are written yet. @writer: 0 = none. */
 gboolean pv_segment_insert (PvDatabase *database, PvSegmentState state, guint64 n_entries, guint64 writer,
                             PvSegment *segment, GError **error);
-/* Writes bucket @bucket: @n sorted entries (PV_ENTRY_SIZE bytes each) at @data. Every bucket is written, empty ones too. */
+/* Writes bucket @bucket: @n sorted entries (PV_ENTRY_SIZE bytes each) at @data. Every bucket is written, empty ones
+ * too. */
 gboolean pv_segment_put (PvDatabase *database, const PvSegment *segment, guint32 bucket, const guint8 *data, gsize n,
                          GError **error);
 /* Notes that @filled buckets are written and that @n_entries entries are in it; @target: 0 = none. */
@@ -93,10 +94,12 @@ typedef struct
 void pv_segment_scan_clear (PvSegmentScan *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvSegmentScan, pv_segment_scan_clear)
 
-/* Reads what the segment has of the prefixes from @begin on below @end, in order. One scan at a time for a connection. */
+/* Reads what the segment has of the prefixes from @begin on below @end, in order. One scan at a time for a
+ * connection. */
 gboolean pv_segment_scan_begin (PvSegmentScan *self, PvDatabase *database, const PvSegment *segment, guint64 begin,
                                 guint64 end, GError **error);
-/* The next bucket's entries, without those outside the range. @data: (out): NULL after the last. Bucket self->next - 1 was read. */
+/* The next bucket's entries, without those outside the range. @data: (out): NULL after the last. Bucket self->next
+ * - 1 was read. */
 gboolean pv_segment_scan_next (PvSegmentScan *self, const guint8 **data, guint *n, GError **error);
 
 G_END_DECLS

@@ -3,11 +3,12 @@
  *
  *   bench-index DIRECTORY MILLIONS [MILLIONS-PER-COMMIT [THREADS]]
  *
- * Fills an index in DIRECTORY (made; it must not exist) with MILLIONS × 10^6 objects with random names, in packs of 16384, by commits
- * of so many millions (default 1). Then takes a further million as a store's writer would: names looked up (absent), packs added, a
- * commit; five times, and the same into empty indexes. Prints for each a line with microseconds per object; then lookups of absent
- * and of present names per second (in random order, and pack by pack as a stream with locality asks), one by one and in
- * batches of 512, by THREADS threads (default 2); bytes of the database per object; time to open; peak memory.
+ * Fills an index in DIRECTORY (made; it must not exist) with MILLIONS × 10^6 objects with random names, in packs of
+ * 16384, by commits of so many millions (default 1). Then takes a further million as a store's writer would: names
+ * looked up (absent), packs added, a commit; five times, and the same into empty indexes. Prints for each a line
+ * with microseconds per object; then lookups of absent and of present names per second (in random order, and pack
+ * by pack as a stream with locality asks), one by one and in batches of 512, by THREADS threads (default 2); bytes
+ * of the database per object; time to open; peak memory.
  */
 #include "config.h"
 
@@ -204,8 +205,8 @@ static void
 print_costs (const char *what, Cost *costs)
 {
   qsort (costs, N_RUNS, sizeof *costs, compare_costs);
-  g_print ("%-40s %7.3f us/object (%.3f to %.3f), %.3f us of a processor\n", what, costs[N_RUNS / 2].wall, costs[0].wall,
-           costs[N_RUNS - 1].wall, costs[N_RUNS / 2].cpu);
+  g_print ("%-40s %7.3f us/object (%.3f to %.3f), %.3f us of a processor\n", what, costs[N_RUNS / 2].wall,
+           costs[0].wall, costs[N_RUNS - 1].wall, costs[N_RUNS / 2].cpu);
 }
 
 /* --- lookups ------------------------------------------------------------------------------------------------------ */
@@ -336,8 +337,8 @@ bench_ingest (Store *self, guint64 n_objects)
     }
   print_costs ("ingest of a million into it", full);
   print_costs ("ingest of a million into an empty index", empty);
-  g_print ("%-40s %7.3f and %.3f times\n", "index alone, and with 4 us elsewhere", full[N_RUNS / 2].wall / empty[N_RUNS / 2].wall,
-           (4 + full[N_RUNS / 2].wall) / (4 + empty[N_RUNS / 2].wall));
+  g_print ("%-40s %7.3f and %.3f times\n", "index alone, and with 4 us elsewhere",
+           full[N_RUNS / 2].wall / empty[N_RUNS / 2].wall, (4 + full[N_RUNS / 2].wall) / (4 + empty[N_RUNS / 2].wall));
 }
 
 int

@@ -82,7 +82,11 @@ static void
 test_check (void)
 {
   guint8 data[3 * PV_ENTRY_SIZE];
-  PvIndexEntry entries[3] = { { make_name (0), { 1, 2, 3 } }, { make_name (0), { 1, 2, 4 } }, { make_name (0), { 2, 0, 0 } } };
+  PvIndexEntry entries[3] = {
+    { make_name (0), { 1, 2, 3 } },
+    { make_name (0), { 1, 2, 4 } },
+    { make_name (0), { 2, 0, 0 } },
+  };
   guint32 bucket = pv_bucket_of (pv_name_prefix (&entries[0].name), 100);
 
   for (guint i = 0; i < 3; i++)

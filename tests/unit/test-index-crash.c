@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is left of an index when a step fails, when its process is killed at a step, and when others write at the same time. */
+/* What is left of an index when a step fails, when its process is killed at a step, and when others write at the
+ * same time. */
 #include "config.h"
 
 #include <signal.h>
