@@ -9,8 +9,8 @@
 #include "util/error.h"
 #include "util/fault.h"
 
-/* Merging that a commit does besides, in entries: from a million to 64 million it takes three moves. */
-#define COMMIT_MERGE(n_added) ((128u << 10) + 3 * (n_added))
+/* Merging that a commit does besides, in entries: from a million to 64 million it takes two moves. */
+#define COMMIT_MERGE(n_added) ((128u << 10) + 2 * (n_added))
 
 typedef struct
 {

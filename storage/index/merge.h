@@ -2,13 +2,13 @@
 /* Merging: keeps the number of segments small, a bounded piece of work at a time.
  *
  * Segments are of the same level when their sizes differ by less than PV_MERGE_FAN_OUT times; that many of one
- * level become one of the next. So an entry is moved about log4 (objects / objects of a commit) times in its life,
- * and there are fewer than four segments of each level. (With eight there is a third less to move, but a lookup of
- * what is there goes through twice as many segments.) The work is done in steps, each one transaction that moves
- * some buckets' worth of entries from the sources to the target (index/segment.h) and leaves nothing half done:
- * whoever comes next goes on, no matter who began or died. Small merges go before large ones, so that a merge of
- * 100 million entries, spread over many commits, does not keep others waiting. Entries whose pack is gone are
- * dropped on the way.
+ * level become one of the next. So an entry is moved about log8 (objects / objects of a commit) times in its life,
+ * and there are fewer than eight segments of each level. (With four a lookup of what is there goes through fewer
+ * segments, but at ten million objects a commit then spent twice the processor time.) The work is done in steps,
+ * each one transaction that moves some buckets' worth of entries from the sources to the target (index/segment.h)
+ * and leaves nothing half done: whoever comes next goes on, no matter who began or died. Small merges go before
+ * large ones, so that a merge of 100 million entries, spread over many commits, does not keep others waiting.
+ * Entries whose pack is gone are dropped on the way.
  */
 #pragma once
 
@@ -16,7 +16,7 @@
 
 G_BEGIN_DECLS
 
-#define PV_MERGE_FAN_OUT 4u
+#define PV_MERGE_FAN_OUT 8u
 
 typedef struct
 {

@@ -82,14 +82,14 @@ run (Fixture *self, guint64 budget, guint fan_out)
   g_assert_no_error (error);
 }
 
-/* Commits merge what is due: never more than three segments of a level. */
+/* Commits merge what is due: never more than seven segments of a level. */
 static void
 test_levels (Fixture *self, gconstpointer data)
 {
   for (guint i = 0; i < 40; i++)
     {
       commit_packs (self, 1, i);
-      g_assert_cmpuint (count_segments (self), <=, 3);
+      g_assert_cmpuint (count_segments (self), <=, 7);
     }
   for (guint i = 0; i < 4000; i += 3)
     g_assert_cmpuint (find (self->index, i, NULL), ==, i / 100 + 1);
