@@ -36,7 +36,8 @@ pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapsh
                       pv_snapshot_full_name (snapshot));
 }
 
-/* Under STORE/lock shared: gc, which takes it exclusively for a moment, sees the pin or sees that nothing is pinned yet. */
+/* Under STORE/lock shared: gc, which takes it exclusively for a moment, sees the pin or sees that nothing is pinned
+ * yet. */
 PvStorePin *
 pv_store_pin (PvStore *store, PvSnapshot *snapshot, GError **error)
 {
