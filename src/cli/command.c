@@ -18,29 +18,33 @@ pv_command_find (const char *name)
   return NULL;
 }
 
-/* The number of letters to change, add or drop to make one word of the other. Both shorter than 64 bytes. */
+#define WORD_MAX 64 /* bytes of a word that is compared */
+
+/* The number of letters to change, add, drop or swap with their neighbour to make one word of the other. Both shorter
+ * than WORD_MAX. */
 static guint
 edit_distance (const char *a, const char *b)
 {
-  guint row[64];
-  gsize n = strlen (b);
+  guint table[WORD_MAX][WORD_MAX];
+  gsize n_a = strlen (a), n_b = strlen (b);
 
-  for (gsize j = 0; j <= n; j++)
-    row[j] = (guint) j;
-  for (gsize i = 1; a[i - 1] != '\0'; i++)
-    {
-      guint diagonal = row[0];
+  for (gsize i = 0; i <= n_a; i++)
+    for (gsize j = 0; j <= n_b; j++)
+      {
+        guint best;
 
-      row[0] = (guint) i;
-      for (gsize j = 1; j <= n; j++)
-        {
-          guint best = MIN (MIN (row[j], row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
-
-          diagonal = row[j];
-          row[j] = best;
-        }
-    }
-  return row[n];
+        if (i == 0 || j == 0)
+          {
+            table[i][j] = (guint) (i + j);
+            continue;
+          }
+        best = MIN (table[i - 1][j], table[i][j - 1]) + 1;
+        best = MIN (best, table[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+          best = MIN (best, table[i - 2][j - 2] + 1);
+        table[i][j] = best;
+      }
+  return table[n_a][n_b];
 }
 
 const char *
@@ -49,7 +53,7 @@ pv_command_suggest (const PvCommand *const *commands, const char *word)
   const char *nearest = NULL;
   guint least = 3;
 
-  if (strlen (word) >= 64 || *word == '\0')
+  if (strlen (word) >= WORD_MAX || *word == '\0')
     return NULL;
   for (guint i = 0; commands[i] != NULL; i++)
     {
