@@ -25,7 +25,7 @@ static const GOptionEntry options[] = {
 };
 
 static void
-print_result (PvCli *cli, const PvRestoreResult *result)
+print_result (PvCli *cli, PvSnapshot *snapshot, const PvRestoreResult *result)
 {
   if (cli->json)
     {
@@ -40,6 +40,8 @@ print_result (PvCli *cli, const PvRestoreResult *result)
       json_builder_end_object (builder);
       pv_json_print (builder);
     }
+  else if (pv_snapshot_volumes_size (snapshot, PV_VOLUME_RAM) == 0)
+    printf ("%s is back, shut off\n", result->domain);
   else
     {
       g_autofree char *running = pv_output_duration (result->running_ms);
@@ -56,6 +58,28 @@ read_options (PvRestoreOptions *restore, GError **error)
   restore->disks = PV_RESTORE_DISKS_COPY;
   if (opt_name != NULL && !pv_domain_name_check (opt_name, error))
     return FALSE;
+  return TRUE;
+}
+
+/* A capture that was killed may have left something of a domain of the name. */
+static gboolean
+mend (PvStore *store, PvConnection *connection, const char *domain, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(PvGuest) guest = pv_guest_lookup (connection, domain, &local);
+  g_autofree char *mended = NULL;
+
+  if (guest == NULL && g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    return TRUE;
+  if (guest == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  if (!pv_capture_recover (store, guest, &mended, error))
+    return FALSE;
+  if (mended != NULL)
+    fprintf (stderr, "pagevault: %s: mended after a capture that was killed: %s\n", domain, mended);
   return TRUE;
 }
 
@@ -78,14 +102,15 @@ run_restore (PvCli *cli, char **args, GError **error)
   store = pv_cli_open_store (cli, 0, error);
   snapshot = store != NULL ? pv_cli_lookup (cli, store, args[0], error) : NULL;
   connection = snapshot != NULL ? pv_cli_open_connection (cli, error) : NULL;
-  if (connection == NULL)
+  if (connection == NULL
+      || !mend (store, connection, opt_name != NULL ? opt_name : pv_snapshot_domain (snapshot), error))
     return PV_EXIT_FAILED;
   progress = pv_progress_new ();
   done = pv_restore_run (store, connection, snapshot, &restore, &result, pv_progress_update, progress,
                          cli->cancellable, error);
   g_clear_pointer (&progress, pv_progress_free);
   if (done)
-    print_result (cli, &result);
+    print_result (cli, snapshot, &result);
   pv_restore_result_clear (&result);
   return done ? PV_EXIT_OK : PV_EXIT_FAILED;
 }
