@@ -224,8 +224,8 @@ verb_data (Tool *tool, char **arguments, GError **error)
   return set_value (tool, data) || pv_throw (error, PV_ERROR_NOT_FOUND, "no data of %s", arguments[0]);
 }
 
-/* (transfer container): from TARGET=OVERLAY[;TARGET=OVERLAY…], where an empty OVERLAY leaves the disk out. The array ends
- * with an empty element; its strings are those of @parts. */
+/* (transfer container): from TARGET=OVERLAY[;TARGET=OVERLAY…], where an empty OVERLAY leaves the disk out. The array
+ * ends with an empty element; its strings are those of @parts. */
 static PvOverlay *
 read_overlays (char **parts, guint *n)
 {
