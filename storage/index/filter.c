@@ -246,7 +246,7 @@ pv_filter_unref (PvFilter *self)
     return;
   if (self->temporary != NULL)
     unlink (self->temporary);
-  else if (self->n_blocks > 0)
+  else if (self->map != NULL && self->n_blocks > 0)
     settle (self);
   if (self->map != NULL)
     munmap (self->map, self->size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvClaimSet: names of objects that a transaction has taken on to store and that its index writer does not know yet.
  *
- * Who claims a name first stores the object; the others take it as known. A name is released when its pack is sealed and added to the index
- * writer, which answers for it from then on: so the set holds what is in unsealed packs, whatever the guest's size. Any thread.
+ * Who claims a name first stores the object; the others take it as known. A name is released when its pack is sealed
+ * and added to the index writer, which answers for it from then on: so the set holds what is in unsealed packs,
+ * whatever the guest's size. Any thread.
  */
 #pragma once
 

@@ -161,7 +161,7 @@ pv_damage_map_hit (PvDamageMap *self, PvDamage *damage, const char *full_name)
     g_ptr_array_add (damage->snapshots, g_strdup (full_name));
 }
 
-/* --- walking ---------------------------------------------------------------------------------------------------------- */
+/* --- walking ------------------------------------------------------------------------------------------------------ */
 
 /* Damage below a node; made when there is some. */
 static void
@@ -214,7 +214,7 @@ static gboolean
 check_location (PvDamageMap *self, const PvName *name, const PvLocation *location, GPtrArray **damages, GError **error)
 {
   g_autoptr(GError) why = NULL;
-  g_autoptr(PvPackReader) pack = pv_object_reader_pack (self->reader, location->pack, &why);
+  g_autoptr(PvPackTable) pack = pv_object_reader_table (self->reader, location->pack, &why);
   PvPackFrame frame;
 
   if (pack == NULL && why == NULL)
@@ -227,7 +227,7 @@ check_location (PvDamageMap *self, const PvName *name, const PvLocation *locatio
         g_propagate_error (error, g_steal_pointer (&why));
       return why == NULL ? FALSE : TRUE;
     }
-  if (!pv_pack_reader_frame (pack, location->frame, &frame, NULL) || location->slot >= frame.n_slots
+  if (!pv_pack_table_frame (pack, location->frame, &frame, NULL) || location->slot >= frame.n_slots
       || !pv_name_equal (&frame.names[location->slot], name))
     add_damage (damages, pv_damage_map_report (self, "index", "it points to another object than it says: run"
                                                               " 'pagevault verify --rebuild-index'"));

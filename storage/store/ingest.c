@@ -41,7 +41,7 @@ count (guint64 *counter, guint64 bytes)
   __atomic_fetch_add (counter, bytes, __ATOMIC_RELAXED);
 }
 
-/* --- contexts --------------------------------------------------------------------------------------------------------- */
+/* --- contexts ----------------------------------------------------------------------------------------------------- */
 
 static void
 context_free (gpointer data)
@@ -106,7 +106,7 @@ context_add (PvIngestContext *context, const PvName *name, const guint8 *data, G
   return context->n < PV_FRAME_CHUNKS || context_write_frame (context, error);
 }
 
-/* --- the work ------------------------------------------------------------------------------------------------------- */
+/* --- the work ----------------------------------------------------------------------------------------------------- */
 
 /* The base's leaf that a run of chunks is compared with. */
 typedef struct
@@ -232,7 +232,7 @@ work (gpointer data, gpointer user_data)
   g_mutex_unlock (&txn->lock);
 }
 
-/* --- the caller's side ---------------------------------------------------------------------------------------------- */
+/* --- the caller's side -------------------------------------------------------------------------------------------- */
 
 void
 pv_batch_free (PvBatch *batch)

@@ -140,7 +140,7 @@ mark (PvMarks *self, const PvLocation *location, GError **error)
   return !set_mark (self, location) || self->func == NULL || self->func (location, self->func_data, error);
 }
 
-/* --- walking ---------------------------------------------------------------------------------------------------------- */
+/* --- walking ------------------------------------------------------------------------------------------------------ */
 
 /* The entries of @node whose marks are not set by virtue of @base, which was walked before. */
 static guint

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvNameMap: the names of all chunks of a volume that is being written, in an unlinked temporary file that is mapped, so that
- * memory does not grow with the volume; and one bit for each chunk that a pool thread is still naming.
+/* PvNameMap: the names of all chunks of a volume that is being written, in an unlinked temporary file that is mapped,
+ * so that memory does not grow with the volume; and one bit for each chunk that a pool thread is still naming.
  *
- * Nothing is allocated on disk for a leaf before pv_name_map_reserve(): a full file system is an error there, not a SIGBUS
- * later. The bits may be used from any thread; a leaf belongs to whoever the volume writer says.
+ * Nothing is allocated on disk for a leaf before pv_name_map_reserve(): a full file system is an error there, not a
+ * SIGBUS later. The bits may be used from any thread; a leaf belongs to whoever the volume writer says.
  */
 #pragma once
 

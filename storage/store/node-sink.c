@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The trees of a transaction: what equals the base's node is taken over by name; what is in the store already likewise; the rest is
- * stored, as a difference to the base's node when that is worth it. */
+/* The trees of a transaction: what equals the base's node is taken over by name; what is in the store already likewise;
+ * the rest is stored, as a difference to the base's node when that is worth it. */
 #include "config.h"
 
 #include "store/txn-private.h"
@@ -84,8 +84,8 @@ pv_node_sink_flush (PvTxn *txn, GError **error)
   return write_frame (txn->nodes, txn, error);
 }
 
-/* (nullable): node @name, if the store has it and everything that expanding it takes, none of it condemned; the snapshot then relies on
- * those packs. A copy that cannot be expanded is none. */
+/* (nullable): node @name, if the store has it and everything that expanding it takes, none of it condemned; the
+ * snapshot then relies on those packs. A copy that cannot be expanded is none. */
 static PvNodeRef *
 rely_on_node (PvTxn *txn, const PvName *name)
 {
@@ -119,7 +119,8 @@ is_stored (PvTxn *txn, const PvName *name, gboolean *stored, GError **error)
   return TRUE;
 }
 
-/* Appends @node in the shorter form. @predecessor: (nullable): the node called @predecessor_name at its place in the base. */
+/* Appends @node in the shorter form. @predecessor: (nullable): the node called @predecessor_name at its place in the
+ * base. */
 static gboolean
 encode_node (PvTxn *txn, const PvNode *node, PvNodeRef *predecessor, const PvName *predecessor_name, GByteArray *out,
              GError **error)

@@ -3,17 +3,20 @@
 
 #include "store/object-reader.h"
 
+#include <fcntl.h>
 #include <string.h>
 
+#include "pack/pack-reader.h"
 #include "store/cache.h"
 #include "util/error.h"
+#include "util/file.h"
 
 enum
 {
   FRAMES_LIMIT = 64 << 20, /* bytes of decoded frames */
   NODES_LIMIT = 2048,      /* expanded nodes of 16 KiB */
-  PACKS_LIMIT = 64 << 20,  /* bytes of tables of open packs */
-  PACK_COST_OBJECT = 40,   /* bytes, about, of an object in a table */
+  TABLES_LIMIT = 64 << 20, /* bytes of tables of packs */
+  TABLE_COST_OBJECT = 40,  /* bytes, about, of an object in a table */
   DELTAS_MAX = 8,          /* nodes stored one against the other; writers make one */
   LOOKUPS_MAX = 8,         /* times that a pack may vanish under a reader */
   HINT_SLOTS = 4,          /* slots behind the last one that are tried before the index */
@@ -30,7 +33,7 @@ typedef struct
 struct _PvCachedFrame
 {
   gint ref_count;     /* atomic */
-  PvPackReader *pack; /* (owned): names and sizes are its */
+  PvPackTable *table; /* (owned): names and sizes are its */
   guint32 number;     /* in the pack */
   PvFrameKind kind;
   guint32 n_slots;
@@ -47,7 +50,7 @@ struct _PvObjectReader
   char *packs;
   PvCache *frames;    /* of PvCachedFrame by pack number and frame number */
   PvCache *nodes;     /* of PvNodeRef by name */
-  PvCache *readers;   /* of PvPackReader by pack number */
+  PvCache *tables;    /* of PvPackTable by pack number */
   GMutex lock;
   GPtrArray *contexts; /* of Context, idle; under lock */
 };
@@ -98,7 +101,7 @@ frame_unref (PvCachedFrame *frame)
 {
   if (!g_atomic_int_dec_and_test (&frame->ref_count))
     return;
-  pv_pack_reader_unref (frame->pack);
+  pv_pack_table_unref (frame->table);
   g_free (frame->checked);
   g_free (frame->plain);
   g_free (frame);
@@ -135,8 +138,8 @@ pv_object_reader_new (PvIndex *index, const char *packs)
                                (GDestroyNotify) frame_unref);
   self->nodes = pv_cache_new (sizeof (PvName), NODES_LIMIT, (PvCacheRefFunc) pv_node_ref,
                               (GDestroyNotify) pv_node_unref);
-  self->readers = pv_cache_new (sizeof (guint32), PACKS_LIMIT, (PvCacheRefFunc) pv_pack_reader_ref,
-                                (GDestroyNotify) pv_pack_reader_unref);
+  self->tables = pv_cache_new (sizeof (guint32), TABLES_LIMIT, (PvCacheRefFunc) pv_pack_table_ref,
+                               (GDestroyNotify) pv_pack_table_unref);
   g_mutex_init (&self->lock);
   self->contexts = g_ptr_array_new_with_free_func (context_free);
   return self;
@@ -149,7 +152,7 @@ pv_object_reader_free (PvObjectReader *self)
     return;
   pv_cache_free (self->frames);
   pv_cache_free (self->nodes);
-  pv_cache_free (self->readers);
+  pv_cache_free (self->tables);
   g_ptr_array_unref (self->contexts);
   g_mutex_clear (&self->lock);
   pv_index_unref (self->index);
@@ -157,75 +160,122 @@ pv_object_reader_free (PvObjectReader *self)
   g_free (self);
 }
 
-/* --- packs and frames ------------------------------------------------------------------------------------------------- */
+/* --- packs and frames --------------------------------------------------------------------------------------------- */
 
-PvPackReader *
-pv_object_reader_pack (PvObjectReader *self, guint32 number, GError **error)
+static char *
+pack_path (PvObjectReader *self, const PvName *name)
 {
-  g_autoptr(PvPackReader) pack = pv_cache_get (self->readers, &number);
+  g_autofree char *hex = pv_name_to_hex (name);
+
+  return g_strdup_printf ("%s/%.2s/%s", self->packs, hex, hex);
+}
+
+/* Passes @why on with the pack named, unless the reason is that pack @number was retired meanwhile. */
+static void
+fail_for_pack (PvObjectReader *self, guint32 number, const PvName *name, GError *why, GError **error)
+{
+  g_autofree char *hex = pv_name_to_hex (name);
+  PvPackRow row;
+
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND) && !pv_index_pack (self->index, number, &row, NULL))
+    g_error_free (why);
+  else
+    g_propagate_prefixed_error (error, why, "pack %.16s…: ", hex);
+}
+
+PvPackTable *
+pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error)
+{
+  PvPackTable *table = pv_cache_get (self->tables, &number);
+  g_autoptr(PvPackReader) pack = NULL;
   g_autoptr(GError) why = NULL;
-  g_autofree char *hex = NULL;
   g_autofree char *path = NULL;
   PvPackRow row;
 
-  if (pack != NULL)
-    return g_steal_pointer (&pack);
+  if (table != NULL)
+    return table;
   if (!pv_index_pack (self->index, number, &row, &why))
     {
       if (why != NULL)
         g_propagate_error (error, g_steal_pointer (&why));
       return NULL;
     }
-  hex = pv_name_to_hex (&row.name);
-  path = g_strdup_printf ("%s/%.2s/%s", self->packs, hex, hex);
+  path = pack_path (self, &row.name);
   pack = pv_pack_reader_open (path, &row.name, &why);
-  if (pack != NULL)
+  if (pack == NULL)
     {
-      pv_cache_put (self->readers, &number, pack, pv_pack_reader_n_objects (pack) * PACK_COST_OBJECT);
-      return g_steal_pointer (&pack);
+      fail_for_pack (self, number, &row.name, g_steal_pointer (&why), error);
+      return NULL;
     }
-  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND) && !pv_index_pack (self->index, number, &row, NULL))
-    return NULL; /* retired meanwhile */
-  g_propagate_prefixed_error (error, g_steal_pointer (&why), "pack %.16s…: ", hex);
-  return NULL;
+  table = pv_pack_table_ref (pv_pack_reader_table (pack));
+  pv_cache_put (self->tables, &number, table, pv_pack_reader_n_objects (pack) * TABLE_COST_OBJECT);
+  return table;
+}
+
+/* The file is opened for each frame, which costs little: a pack that gc removes shall not keep its space because some
+ * process has it open. */
+static gboolean
+read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, guint8 *buffer, GError **error)
+{
+  g_autofree char *path = pack_path (self, pv_pack_table_name (table));
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDONLY, 0, error);
+
+  return fd >= 0 && pv_pread_exact (fd, buffer, frame->stored_size, frame->offset, path, error);
+}
+
+static gboolean
+decode_frame (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, Context *context, PvFrameInfo *info,
+              GError **error)
+{
+  guint8 *buffer = pv_frame_codec_buffer (context->codec);
+
+  return read_stored (self, table, frame, buffer, error)
+         && pv_frame_decode (context->codec, buffer, frame->stored_size, info, context->plain, PV_FRAME_PLAIN_MAX,
+                             error)
+         && pv_pack_frame_check (frame, info, error);
 }
 
 static PvCachedFrame *
-frame_read (PvObjectReader *self, PvPackReader *pack, guint32 number, GError **error)
+frame_new (PvPackTable *table, guint32 number, const PvPackFrame *entry, const guint8 *plain, gsize plain_size)
 {
-  g_autofree char *hex = pv_name_to_hex (pv_pack_reader_name (pack));
-  Context *context;
-  PvCachedFrame *frame;
-  PvPackFrame table;
-  PvFrameInfo info;
-  gboolean ok;
+  PvCachedFrame *frame = g_new0 (PvCachedFrame, 1);
 
-  if (!pv_pack_reader_frame (pack, number, &table, error))
+  frame->ref_count = 1;
+  frame->table = pv_pack_table_ref (table);
+  frame->number = number;
+  frame->kind = entry->kind;
+  frame->n_slots = entry->n_slots;
+  frame->names = entry->names;
+  frame->sizes = entry->sizes;
+  frame->checked = g_new0 (gint, entry->n_slots);
+  frame->plain = g_memdup2 (plain, plain_size);
+  frame->plain_size = plain_size;
+  return frame;
+}
+
+/* NULL without error when the pack was retired meanwhile. */
+static PvCachedFrame *
+frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 number, GError **error)
+{
+  g_autoptr(GError) why = NULL;
+  PvCachedFrame *frame = NULL;
+  PvPackFrame entry;
+  PvFrameInfo info;
+
+  if (pv_pack_table_frame (table, number, &entry, &why))
     {
-      g_prefix_error (error, "pack %.16s…: ", hex);
-      return NULL;
+      Context *context = context_take (self);
+
+      if (decode_frame (self, table, &entry, context, &info, &why))
+        frame = frame_new (table, number, &entry, context->plain, info.plain_size);
+      context_give (self, context);
     }
-  context = context_take (self);
-  ok = pv_pack_reader_read (pack, context->codec, number, context->plain, &info, error);
-  if (ok)
+  if (frame == NULL)
     {
-      frame = g_new0 (PvCachedFrame, 1);
-      frame->ref_count = 1;
-      frame->pack = pv_pack_reader_ref (pack);
-      frame->number = number;
-      frame->kind = table.kind;
-      frame->n_slots = table.n_slots;
-      frame->names = table.names;
-      frame->sizes = table.sizes;
-      frame->checked = g_new0 (gint, table.n_slots);
-      frame->plain = g_memdup2 (context->plain, info.plain_size);
-      frame->plain_size = info.plain_size;
+      g_prefix_error (&why, "frame %u: ", number);
+      fail_for_pack (self, pack, pv_pack_table_name (table), g_steal_pointer (&why), error);
     }
-  context_give (self, context);
-  if (ok)
-    return frame;
-  g_prefix_error (error, "pack %.16s…: frame %u: ", hex, number);
-  return NULL;
+  return frame;
 }
 
 /* The frame at @location. NULL without error when its pack is gone. */
@@ -234,14 +284,14 @@ frame_get (PvObjectReader *self, const PvLocation *location, GError **error)
 {
   guint64 key = ((guint64) location->pack << 32) | location->frame;
   PvCachedFrame *frame = pv_cache_get (self->frames, &key);
-  g_autoptr(PvPackReader) pack = NULL;
+  g_autoptr(PvPackTable) table = NULL;
 
   if (frame != NULL)
     return frame;
-  pack = pv_object_reader_pack (self, location->pack, error);
-  if (pack == NULL)
+  table = pv_object_reader_table (self, location->pack, error);
+  if (table == NULL)
     return NULL;
-  frame = frame_read (self, pack, location->frame, error);
+  frame = frame_read (self, location->pack, table, location->frame, error);
   if (frame != NULL)
     pv_cache_put (self->frames, &key, frame, frame->plain_size);
   return frame;
@@ -292,7 +342,7 @@ object_find (PvObjectReader *self, const PvName *name, PvObject *object, GError 
   return throw_missing (name, error);
 }
 
-/* --- chunks ----------------------------------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------------------------------- */
 
 static gboolean
 check_chunk (PvObjectReader *self, const PvObject *object, const guint8 *data, GError **error)
@@ -308,7 +358,7 @@ check_chunk (PvObjectReader *self, const PvObject *object, const guint8 *data, G
       g_atomic_int_set (&object->frame->checked[object->slot], 1);
       return TRUE;
     }
-  hex = pv_name_to_hex (pv_pack_reader_name (object->frame->pack));
+  hex = pv_name_to_hex (pv_pack_table_name (object->frame->table));
   return pv_corrupt (error, "pack %.16s…: frame %u: slot %u is not what its name says: run 'pagevault verify'", hex,
                      object->frame->number, object->slot);
 }
@@ -381,7 +431,7 @@ pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *obje
   return data;
 }
 
-/* --- nodes ------------------------------------------------------------------------------------------------------------ */
+/* --- nodes -------------------------------------------------------------------------------------------------------- */
 
 /* The stored bytes of the node that @object is. */
 static gboolean

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvObjectReader: objects of a store by name, through bounded caches of decoded frames, expanded nodes and open packs.
+/* PvObjectReader: objects of a store by name, through bounded caches of decoded frames, expanded nodes and tables of
+ * packs.
  *
- * A chunk is checked against its name before anybody sees it, once per cached frame; a node when it is expanded. A pack that vanished
- * between look-up and opening (gc rewrote it) is looked up again. Any thread.
+ * A chunk is checked against its name before anybody sees it, once per cached frame; a node when it is expanded. A pack
+ * that vanished between look-up and opening (gc rewrote it) is looked up again. Any thread.
  */
 #pragma once
 
 #include "chunk/node.h"
 #include "index/index.h"
-#include "pack/pack-reader.h"
+#include "pack/pack-table.h"
 
 G_BEGIN_DECLS
 
@@ -30,7 +31,8 @@ void pv_object_clear (PvObject *object);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvObject, pv_object_clear)
 
 /* Finds chunk @name and gives its PV_CHUNK_SIZE bytes, which live as long as @object holds them. @object: (inout): the
- * object found last, or { 0 }; the slots behind it are looked at before the index. PV_ERROR_NOT_FOUND, PV_ERROR_CORRUPT. */
+ * object found last, or { 0 }; the slots behind it are looked at before the index. PV_ERROR_NOT_FOUND,
+ * PV_ERROR_CORRUPT. */
 const guint8 *pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error);
 
 /* An expanded node; immutable, reference counted. */
@@ -48,13 +50,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvNodeRef, pv_node_unref)
 PvNodeRef *pv_object_reader_node (PvObjectReader *self, const PvName *name, guint level, guint n_entries,
                                   GError **error);
 
-/* Likewise, but never from the cache, and says what expanding it took. There may be several copies of a node in different forms, and a dead copy may have
- * lost its base: all are tried. @live_only: copies in condemned packs do not count. @used: (element-type PvLocation): the copies that were used are
- * appended, bases included. */
+/* Likewise, but never from the cache, and says what expanding it took. There may be several copies of a node in
+ * different forms, and a dead copy may have lost its base: all are tried. @live_only: copies in condemned packs do not
+ * count. @used: (element-type PvLocation): the copies that were used are appended, bases included. */
 PvNodeRef *pv_object_reader_locate_node (PvObjectReader *self, const PvName *name, gboolean live_only, GArray *used,
                                          GError **error);
 
-/* (transfer full): the open pack with this number. NULL without error when there is no such pack any more. */
-PvPackReader *pv_object_reader_pack (PvObjectReader *self, guint32 number, GError **error);
+/* (transfer full): the table of the pack with this number. NULL without error when there is no such pack any more. */
+PvPackTable *pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error);
 
 G_END_DECLS

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "pack/pack-reader.h"
 #include "store/pack-sink.h"
 #include "store/publish.h"
 #include "util/error.h"
@@ -89,6 +90,7 @@ pv_pack_copier_free (PvPackCopier *self)
 static gboolean
 write_frame (PvPackCopier *self, Gathering *from, GError **error)
 {
+  const guint32 *sizes = from->kind == PV_FRAME_KIND_NODES ? (const guint32 *) from->sizes->data : NULL;
   guint n = from->names->len;
 
   if (n == 0)
@@ -96,7 +98,7 @@ write_frame (PvPackCopier *self, Gathering *from, GError **error)
   g_byte_array_set_size (self->encoded, 0);
   if (!pv_frame_encode (self->codec, from->kind, n, from->plain->data, from->plain->len, self->encoded, error)
       || !pv_pack_sink_append (self->sink, self->encoded->data, self->encoded->len, (const PvName *) from->names->data,
-                               from->kind == PV_FRAME_KIND_NODES ? (const guint32 *) from->sizes->data : NULL, n, error))
+                               sizes, n, error))
     return FALSE;
   g_byte_array_set_size (from->plain, 0);
   g_array_set_size (from->names, 0);
@@ -154,22 +156,25 @@ add_frame (PvPackCopier *self, PvPackReader *pack, PvLocation *at, PvMarks *mark
 gboolean
 pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError **error)
 {
+  g_autofree char *path = NULL;
+  g_autoptr(PvPackReader) pack = NULL;
   g_autoptr(GError) why = NULL;
-  g_autoptr(PvPackReader) pack = pv_object_reader_pack (self->store->reader, number, &why);
   PvLocation at = { .pack = number };
+  PvPackRow row;
 
-  if (pack == NULL)
-    return why != NULL ? (g_propagate_error (error, g_steal_pointer (&why)), FALSE)
-                       : pv_throw (error, PV_ERROR_FAILED, "pack number %u is gone: is another gc at work?", number);
-  for (at.frame = 0; at.frame < pv_pack_reader_n_frames (pack); at.frame++)
+  if (!pv_index_pack (self->store->index, number, &row, &why))
+    {
+      if (why == NULL)
+        pv_throw (&why, PV_ERROR_FAILED, "pack number %u is gone: is another gc at work?", number);
+      g_propagate_error (error, g_steal_pointer (&why));
+      return FALSE;
+    }
+  path = pv_store_pack_path (self->store, &row.name);
+  pack = pv_pack_reader_open (path, &row.name, error);
+  for (at.frame = 0; pack != NULL && at.frame < pv_pack_reader_n_frames (pack); at.frame++)
     if (!add_frame (self, pack, &at, marks, error))
-      {
-        g_autofree char *hex = pv_name_to_hex (pv_pack_reader_name (pack));
-
-        g_prefix_error (error, "pack %.16s…: frame %u: ", hex, at.frame);
-        return FALSE;
-      }
-  return TRUE;
+      return FALSE;
+  return pack != NULL;
 }
 
 gboolean

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvPackCopier: copies the marked objects of packs into new packs, which are then listed without a snapshot: the half of gc that keeps.
+/* PvPackCopier: copies the marked objects of packs into new packs, which are then listed without a snapshot: the half
+ * of gc that keeps.
  *
  * new -> add (packs) -> commit. Dropped earlier: nothing changed. One thread.
  */

@@ -183,7 +183,8 @@ pv_pack_sink_append (PvPackSink *self, const guint8 *frame, gsize frame_size, co
     return FALSE;
   if (self->pack == NULL && (self->pack = begin_pack (self, &why)) == NULL)
     return fail (self, why, error);
-  if (!pv_pack_writer_append (self->pack->writer, frame, frame_size, names, sizes, n_slots, &entry.location.frame, &why))
+  if (!pv_pack_writer_append (self->pack->writer, frame, frame_size, names, sizes, n_slots, &entry.location.frame,
+                              &why))
     return fail (self, why, error);
   for (guint i = 0; i < n_slots; i++)
     {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvPackSink: where the frames of a transaction go: packs in its own directory, sealed one after the other.
  *
- * new -> append (any threads) -> finish -> publish. Packs are sealed (synced) and their objects given to the index writer behind the appending
- * threads' backs; append() waits when two packs are waiting for that. After an error every later call fails with the same one.
- * Letting go of it at any time leaves only files in the directory.
+ * new -> append (any threads) -> finish -> publish. Packs are sealed (synced) and their objects given to the index
+ * writer behind the appending threads' backs; append() waits when two packs are waiting for that. After an error every
+ * later call fails with the same one. Letting go of it at any time leaves only files in the directory.
  */
 #pragma once
 
@@ -17,8 +17,8 @@ G_BEGIN_DECLS
 
 typedef struct _PvPackSink PvPackSink;
 
-/* @directory: for the pack files. @claims: (nullable): names are released from it when the index writer has them. The arguments must
- * outlive the sink; the sink calls the index writer from one thread at a time. */
+/* @directory: for the pack files. @claims: (nullable): names are released from it when the index writer has them. The
+ * arguments must outlive the sink; the sink calls the index writer from one thread at a time. */
 PvPackSink *pv_pack_sink_new (const char *directory, PvIndexWriter *writer, PvClaimSet *claims, GError **error);
 void pv_pack_sink_free (PvPackSink *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackSink, pv_pack_sink_free)

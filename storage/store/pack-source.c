@@ -7,13 +7,13 @@ static void
 give_pack (guint32 number, PvIndexTakeFunc take, gpointer take_data, gpointer data)
 {
   g_autoptr(GError) why = NULL;
-  g_autoptr(PvPackReader) pack = pv_object_reader_pack (data, number, &why);
+  g_autoptr(PvPackTable) pack = pv_object_reader_table (data, number, &why);
 
-  for (guint32 i = 0; pack != NULL && i < pv_pack_reader_n_frames (pack); i++)
+  for (guint32 i = 0; pack != NULL && i < pv_pack_table_n_frames (pack); i++)
     {
       PvPackFrame frame;
 
-      if (!pv_pack_reader_frame (pack, i, &frame, &why))
+      if (!pv_pack_table_frame (pack, i, &frame, &why))
         break;
       for (guint32 slot = 0; slot < frame.n_slots; slot++)
         {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lets the index read the tables of packs that lookups hit often (pv_index_set_pack_source), through the reader's open packs. */
+/* Lets the index read the tables of packs that lookups hit often (pv_index_set_pack_source), through the reader's open
+ * packs. */
 #pragma once
 
 #include "store/object-reader.h"

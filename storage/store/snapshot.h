@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvSnapshot: one snapshot as the store knows it: immutable, small, self-contained.
  *
- * It lists volumes (RAM blocks, disks, device state: bytes in chunks) with the names of their roots, and attachments: small documents that
- * the store does not interpret (domain XML, CPU cookie, stream head …). Its id is the digest of its bytes. Reference counted,
- * any thread. Format: docs/format-store.md, "Snapshot object".
+ * It lists volumes (RAM blocks, disks, device state: bytes in chunks) with the names of their roots, and attachments:
+ * small documents that the store does not interpret (domain XML, CPU cookie, stream head …). Its id is the digest of
+ * its bytes. Reference counted, any thread. Format: docs/format-store.md, "Snapshot object".
  */
 #pragma once
 
@@ -61,7 +61,8 @@ typedef struct
 typedef struct _PvSnapshot PvSnapshot;
 
 /* Makes a snapshot of @volumes and @attachments (element-type utf8 GBytes); everything is copied. PV_ERROR_INVALID when
- * a name, a size or a number is outside its range, or two volumes have the same kind and name. Volumes are kept by kind, then name. */
+ * a name, a size or a number is outside its range, or two volumes have the same kind and name. Volumes are kept by
+ * kind, then name. */
 PvSnapshot *pv_snapshot_new (const PvSnapshotMeta *meta, const PvVolume *volumes, guint n_volumes,
                              GHashTable *attachments, guint64 stored_size, GError **error);
 PvSnapshot *pv_snapshot_ref (PvSnapshot *self);
@@ -92,7 +93,8 @@ GBytes *pv_snapshot_attachment (PvSnapshot *self, const char *name);
 /* (element-type utf8) (transfer container): names of all attachments, sorted. */
 GPtrArray *pv_snapshot_attachments (PvSnapshot *self);
 
-/* The snapshot object's bytes (transfer full) and back; PV_ERROR_CORRUPT for anything not exactly well-formed (fuzzed). @stored_size is not part of them. */
+/* The snapshot object's bytes (transfer full) and back; PV_ERROR_CORRUPT for anything not exactly well-formed (fuzzed).
+ * @stored_size is not part of them. */
 GBytes *pv_snapshot_serialize (PvSnapshot *self);
 PvSnapshot *pv_snapshot_parse (GBytes *bytes, guint64 stored_size, GError **error);
 

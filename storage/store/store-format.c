@@ -98,6 +98,8 @@ check_supported (PvCursor *c, GError **error)
   guint8 n_key_slots = pv_cursor_u8 (c);
   guint32 required = pv_cursor_le32 (c);
 
+  if (!pv_cursor_ok (c, error))
+    return FALSE;
   if (version != PV_STORE_FORMAT_VERSION || required != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "version %u, features %#x: made by a newer pagevault", version,
                      required);

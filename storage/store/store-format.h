@@ -22,7 +22,8 @@ typedef struct
 void pv_store_format_init (PvStoreFormat *self);
 /* (transfer full): the bytes of the file. */
 GBytes *pv_store_format_serialize (const PvStoreFormat *self);
-/* PV_ERROR_INVALID when @bytes are not a marker at all, CORRUPT for a damaged one, UNSUPPORTED for one made by something newer. */
+/* PV_ERROR_INVALID when @bytes are not a marker at all, CORRUPT for a damaged one, UNSUPPORTED for one made by
+ * something newer. */
 gboolean pv_store_format_parse (GBytes *bytes, PvStoreFormat *self, GError **error);
 
 G_END_DECLS

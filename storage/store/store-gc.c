@@ -2,7 +2,7 @@
 /* Garbage collection, beside writers and readers (the argument is in docs/crash-safety.md):
  *
  *   1. sweep what crashes left
- *   2. mark what snapshots and pinned bases refer to; packs with too little of it are condemned: no new writer relies on them
+ *   2. mark what snapshots and pinned bases refer to; condemn packs with too little of it: no new writer relies on them
  *   3. writers that began before that may rely on them; while one lives, nothing goes (the next gc goes on)
  *   4. mark again, with writers shut out for the moment of listing: what was committed or pinned since
  *   5. copy what is marked in condemned packs into new packs; commit those
@@ -52,9 +52,10 @@ report (Gc *gc, const char *phase, guint64 done, guint64 total)
     gc->progress (phase, done, total, gc->progress_data);
 }
 
-/* --- marking ---------------------------------------------------------------------------------------------------------- */
+/* --- marking ------------------------------------------------------------------------------------------------------ */
 
-/* All that must be kept now: listed snapshots and pinned bases, seen at one moment at which nobody begins or commits. */
+/* All that must be kept now: listed snapshots and pinned bases, seen at one moment at which nobody begins or
+ * commits. */
 static GPtrArray *
 list_roots (PvStore *store, GError **error)
 {
@@ -89,7 +90,7 @@ mark_roots (Gc *gc, GError **error)
   return TRUE;
 }
 
-/* --- condemning ------------------------------------------------------------------------------------------------------- */
+/* --- condemning --------------------------------------------------------------------------------------------------- */
 
 static gboolean
 is_worth_removing (Gc *gc, const PvPackRow *pack)
@@ -120,7 +121,8 @@ condemn (Gc *gc, guint64 *epoch, GError **error)
   if (gc->condemned->len == 0)
     return TRUE;
   return pv_fault ("gc.condemn", error)
-         && pv_index_condemn (gc->store->index, (const guint32 *) gc->condemned->data, gc->condemned->len, epoch, error);
+         && pv_index_condemn (gc->store->index, (const guint32 *) gc->condemned->data, gc->condemned->len, epoch,
+                              error);
 }
 
 /* After the second marking: what has become worth keeping is pardoned and leaves the list. */
@@ -148,7 +150,7 @@ reconsider (Gc *gc, GError **error)
          || pv_index_pardon (gc->store->index, (const guint32 *) pardoned->data, pardoned->len, error);
 }
 
-/* --- rewriting and retiring --------------------------------------------------------------------------------------------- */
+/* --- rewriting and retiring --------------------------------------------------------------------------------------- */
 
 /* Copies what is marked in the condemned packs. @added: (out): bytes of the new packs. */
 static gboolean

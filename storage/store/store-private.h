@@ -34,7 +34,7 @@ char *pv_store_snapshot_path (PvStore *self, const PvName *id);
  * for removing what nobody refers to. | LOCK_NB: PV_ERROR_BUSY. The lock is held as long as the descriptor is open. */
 int pv_store_lock (PvStore *self, int operation, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- scratch directories (store-scratch.c) ----------------------------------------------------------------------------- */
+/* --- scratch directories (store-scratch.c) ------------------------------------------------------------------------ */
 
 /* A directory whose name begins with @prefix; see pv_store_scratch_new(). */
 PvStoreScratch *pv_store_scratch_new_named (PvStore *self, const char *prefix, GError **error);
@@ -47,14 +47,15 @@ const char *pv_store_scratch_lock_path (PvStoreScratch *self);
 #define PV_SCRATCH_JOURNAL "journal" /* lines "pack NAME" and "snapshot ID": files that may be left in the store when
                                         the owner dies; whoever sweeps removes those that are not in the index */
 
-/* Notes in the journal that these files are about to be published or removed. (element-type PvName), nullable. Not synced: a journal lost in a power
- * failure only leaves the files to the next gc. */
+/* Notes in the journal that these files are about to be published or removed. (element-type PvName), nullable. Not
+ * synced: a journal lost in a power failure only leaves the files to the next gc. */
 gboolean pv_store_scratch_journal (PvStoreScratch *self, GArray *packs, GArray *snapshots, GError **error);
 
 /* @keep: pv_store_scratch_free() shall not remove the directory: the next open sweeps it, journal and all. */
 void pv_store_scratch_keep (PvStoreScratch *self, gboolean keep);
 
-/* Makes @snapshot the base of @scratch, and sees that it is listed still (NOT_FOUND). The caller holds STORE/lock shared. */
+/* Makes @snapshot the base of @scratch, and sees that it is listed still (NOT_FOUND). The caller holds STORE/lock
+ * shared. */
 gboolean pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapshot, GError **error);
 /* The bases (PV_SCRATCH_BASE) of all scratch directories with a living owner. (element-type PvSnapshot) */
 GPtrArray *pv_store_scratch_bases (PvStore *self, GError **error);
@@ -62,7 +63,7 @@ GPtrArray *pv_store_scratch_bases (PvStore *self, GError **error);
 /* PV_ERROR_BUSY when somebody else has a scratch directory. */
 gboolean pv_store_scratch_alone (PvStore *self, PvStoreScratch *mine, GError **error);
 
-/* --- sweeping (store-sweep.c) --------------------------------------------------------------------------------------- */
+/* --- sweeping (store-sweep.c) ------------------------------------------------------------------------------------- */
 
 /* Removes scratch directories whose owner is gone, and what their journals name that is not in the index. Does nothing
  * when there is none, or somebody is publishing right now. */
@@ -70,8 +71,8 @@ gboolean pv_store_sweep_scratch (PvStore *self, GError **error);
 /* Removes every pack and snapshot object that is not in the index. Waits for whoever is publishing. @freed: bytes. */
 gboolean pv_store_sweep_orphans (PvStore *self, guint64 *n_files, guint64 *freed, GError **error);
 
-/* Removes the files of @packs and @snapshots (element-type PvName) (nullable) that the index does not list. Waits for whoever
- * is publishing. */
+/* Removes the files of @packs and @snapshots (element-type PvName) (nullable) that the index does not list. Waits for
+ * whoever is publishing. */
 gboolean pv_store_remove_unlisted (PvStore *self, GArray *packs, GArray *snapshots, GError **error);
 
 G_END_DECLS

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Rebuilding the index: a new one in a scratch directory, filled from packs and snapshot objects, put in the place of the old one. */
+/* Rebuilding the index: a new one in a scratch directory, filled from packs and snapshot objects, put in the place of
+ * the old one. */
 #include "config.h"
 
 #include <fcntl.h>
@@ -64,7 +65,7 @@ list_objects (const char *directory, GArray *names)
   g_array_sort (names, compare_names);
 }
 
-/* --- packs ------------------------------------------------------------------------------------------------------------ */
+/* --- packs -------------------------------------------------------------------------------------------------------- */
 
 static gboolean
 add_objects (PvIndexWriter *writer, PvPackReader *pack, guint32 number, GError **error)
@@ -148,7 +149,7 @@ add_packs (Rebuild *r, GError **error)
   return pv_index_writer_commit (writer, NULL, error);
 }
 
-/* --- snapshots -------------------------------------------------------------------------------------------------------- */
+/* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 static gint
 compare_times (gconstpointer a, gconstpointer b)
@@ -199,17 +200,18 @@ read_snapshots (Rebuild *r, GError **error)
   return g_steal_pointer (&snapshots);
 }
 
-/* What a snapshot added to the store when it was made is not written anywhere: it is taken to be what no older one refers to. */
+/* What a snapshot added to the store when it was made is not written anywhere: it is taken to be what no older one
+ * refers to. */
 static gboolean
 count_object (const PvLocation *location, gpointer data, GError **error)
 {
   gpointer *pair = data;
   double *bytes = pair[1];
   PvStore *store = pair[0];
-  g_autoptr(PvPackReader) pack = pv_object_reader_pack (store->reader, location->pack, NULL);
+  g_autoptr(PvPackTable) pack = pv_object_reader_table (store->reader, location->pack, NULL);
   PvPackFrame frame;
 
-  if (pack != NULL && pv_pack_reader_frame (pack, location->frame, &frame, NULL))
+  if (pack != NULL && pv_pack_table_frame (pack, location->frame, &frame, NULL))
     *bytes += (double) frame.stored_size / frame.n_slots + sizeof (PvName);
   return TRUE;
 }
@@ -230,7 +232,8 @@ list_snapshot (Rebuild *r, PvSnapshot *snapshot, guint64 stored_size, GError **e
   return writer != NULL && pv_index_writer_commit (writer, &row, error);
 }
 
-/* FALSE with an error that is_damage() when the snapshot is not complete. @bytes: (out): what only it refers to so far. */
+/* FALSE with an error that is_damage() when the snapshot is not complete. @bytes: (out): what only it refers to so
+ * far. */
 static gboolean
 add_snapshot (Rebuild *r, PvMarks *marks, PvSnapshot *snapshot, double *bytes, GError **error)
 {
@@ -273,7 +276,7 @@ add_snapshots (Rebuild *r, GError **error)
   return snapshots != NULL;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 gboolean
 pv_store_rebuild_index (const char *directory, GPtrArray *dropped, PvStoreProgressFunc progress, gpointer data,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sweeping: removing what crashed transactions left. Everything here happens with STORE/lock held exclusively: nobody is
- * between renaming a file into the store and committing it to the index, so a file that is not in the index never will be. */
+/* Sweeping: removing what crashed transactions left. Everything here happens with STORE/lock held exclusively: nobody
+ * is between renaming a file into the store and committing it to the index, so a file that is not in the index never
+ * will be. */
 #include "config.h"
 
 #include "store/store-private.h"
@@ -61,7 +62,7 @@ remove_unlisted (PvStore *store, const Listed *listed, gboolean is_pack, const P
   return pv_unlink (path, error);
 }
 
-/* --- scratch directories ---------------------------------------------------------------------------------------------- */
+/* --- scratch directories ------------------------------------------------------------------------------------------ */
 
 static gboolean
 apply_journal (PvStore *self, const Listed *listed, const char *directory, GError **error)
@@ -139,7 +140,7 @@ pv_store_sweep_scratch (PvStore *self, GError **error)
   return TRUE;
 }
 
-/* --- everything ------------------------------------------------------------------------------------------------------- */
+/* --- everything --------------------------------------------------------------------------------------------------- */
 
 /* Calls remove_unlisted() for each file in @directory that is called like an object; other files are left alone. */
 static gboolean

@@ -19,13 +19,13 @@ count_object (const PvLocation *location, gpointer data, GError **error)
 {
   Usage *usage = data;
   g_autoptr(GError) why = NULL;
-  g_autoptr(PvPackReader) pack = pv_object_reader_pack (usage->store->reader, location->pack, &why);
+  g_autoptr(PvPackTable) pack = pv_object_reader_table (usage->store->reader, location->pack, &why);
   PvPackFrame frame;
   double bytes;
 
   if (pack == NULL)
     return why == NULL || (g_propagate_error (error, g_steal_pointer (&why)), FALSE);
-  if (!pv_pack_reader_frame (pack, location->frame, &frame, error))
+  if (!pv_pack_table_frame (pack, location->frame, &frame, error))
     return FALSE;
   bytes = (double) frame.stored_size / frame.n_slots;
   if (pv_marks_contains (usage->others, location))

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verifying: every byte of every file is looked at, then every tree is walked to see which snapshots what was found hits. */
+/* Verifying: every byte of every file is looked at, then every tree is walked to see which snapshots what was found
+ * hits. */
 #include "config.h"
 
 #include <string.h>
 
+#include "pack/pack-reader.h"
 #include "store/damage.h"
 #include "store/store-format.h"
 #include "store/store-private.h"
@@ -55,7 +57,7 @@ report (Verify *v, const char *phase, guint64 done, guint64 total)
     v->progress (phase, done, total, v->progress_data);
 }
 
-/* --- format and index ------------------------------------------------------------------------------------------------- */
+/* --- format and index --------------------------------------------------------------------------------------------- */
 
 static void
 verify_format (Verify *v)
@@ -99,7 +101,7 @@ verify_index (Verify *v, GError **error)
   return TRUE;
 }
 
-/* --- packs ------------------------------------------------------------------------------------------------------------ */
+/* --- packs -------------------------------------------------------------------------------------------------------- */
 
 typedef struct
 {
@@ -195,7 +197,7 @@ verify_packs (Verify *v, GArray *packs, GError **error)
   return !g_cancellable_is_cancelled (v->cancellable) || pv_throw (error, PV_ERROR_CANCELLED, "stopped");
 }
 
-/* --- snapshots -------------------------------------------------------------------------------------------------------- */
+/* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 static PvSnapshot *
 parse_as (GBytes *bytes, const PvSnapshotRow *row, GError **error)

@@ -90,7 +90,7 @@ pv_store_directory (PvStore *self)
   return self->directory;
 }
 
-/* --- making one ----------------------------------------------------------------------------------------------------- */
+/* --- making one --------------------------------------------------------------------------------------------------- */
 
 typedef enum
 {
@@ -141,7 +141,9 @@ look (PvStore *self, Found *found, GError **error)
   while ((entry = g_dir_read_name (dir)) != NULL)
     {
       *found = is_half_made (self, entry) ? FOUND_HALF : FOUND_OTHER;
-      if (*found == FOUND_OTHER)
+      if (*found == FOUND_OTHER && lstat (self->format, &st) == 0)
+        *found = FOUND_STORE; /* somebody made it, and began to use it, since the first look */
+      if (*found != FOUND_HALF)
         return TRUE;
     }
   return TRUE;
@@ -207,7 +209,7 @@ ensure_made (PvStore *self, PvStoreOpenFlags flags, GError **error)
   return make_store (self, error);
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static gboolean
 check_format (PvStore *self, GError **error)
@@ -267,7 +269,7 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
   return g_steal_pointer (&self);
 }
 
-/* --- snapshots ------------------------------------------------------------------------------------------------------ */
+/* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 static PvSnapshot *
 parse_row (const PvSnapshotRow *row, GError **error)
@@ -281,8 +283,8 @@ parse_row (const PvSnapshotRow *row, GError **error)
     }
   if (!pv_name_equal (pv_snapshot_id (snapshot), &row->id))
     {
-      pv_corrupt (error, "snapshot %s@%s: the index has other bytes than its id says: run 'pagevault verify'", row->domain,
-                  row->name);
+      pv_corrupt (error, "snapshot %s@%s: the index has other bytes than its id says: run 'pagevault verify'",
+                  row->domain, row->name);
       return NULL;
     }
   return g_steal_pointer (&snapshot);

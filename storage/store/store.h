@@ -8,9 +8,9 @@
  *   STORE/tmp/            one directory for each transaction under way, with a locked file in it
  *   STORE/lock            flock: shared while publishing and committing; exclusive for sweeping orphans
  *
- * Directories 0700, files 0600. Any number of processes use one store at once. A snapshot that is listed is complete and
- * durable; nothing half done is ever seen. Every byte read back is checked against its name.
- * Objects below are for any thread unless they say otherwise; functions block on disk.
+ * Directories 0700, files 0600. Any number of processes use one store at once. A snapshot that is listed is complete
+ * and durable; nothing half done is ever seen. Every byte read back is checked against its name. Objects below are for
+ * any thread unless they say otherwise; functions block on disk.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ typedef enum
 
 typedef struct _PvStore PvStore; /* reference counted */
 
-/* Opens the store in @directory; sweeps what crashed transactions left. PV_ERROR_NOT_FOUND when there is none and CREATE
- * is not given; INVALID when the directory holds something else; UNSUPPORTED for a newer format. */
+/* Opens the store in @directory; sweeps what crashed transactions left. PV_ERROR_NOT_FOUND when there is none and
+ * CREATE is not given; INVALID when the directory holds something else; UNSUPPORTED for a newer format. */
 PvStore *pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error);
 PvStore *pv_store_ref (PvStore *self);
 void pv_store_unref (PvStore *self);
@@ -36,8 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvStore, pv_store_unref)
 
 const char *pv_store_directory (PvStore *self);
 
-/* (transfer full): a new directory below STORE/tmp for a spill file or the like; it is removed by the next open when its
- * owner is gone. The owner removes it with pv_store_scratch_free(). */
+/* (transfer full): a new directory below STORE/tmp for a spill file or the like; it is removed by the next open when
+ * its owner is gone. The owner removes it with pv_store_scratch_free(). */
 typedef struct _PvStoreScratch PvStoreScratch;
 PvStoreScratch *pv_store_scratch_new (PvStore *self, GError **error);
 const char *pv_store_scratch_path (PvStoreScratch *self);
@@ -70,8 +70,8 @@ typedef struct
 } PvStoreStat;
 gboolean pv_store_stat (PvStore *self, PvStoreStat *stat, GError **error);
 
-/* How much of a snapshot is its own: bytes of packs' frames (pro rata) that only it refers to, and those it shares. Reads all
- * its leaves and those of all others: slow on large stores. */
+/* How much of a snapshot is its own: bytes of packs' frames (pro rata) that only it refers to, and those it shares.
+ * Reads all its leaves and those of all others: slow on large stores. */
 gboolean pv_store_snapshot_usage (PvStore *self, PvSnapshot *snapshot, guint64 *own_bytes, guint64 *shared_bytes,
                                   GCancellable *cancellable, GError **error);
 
@@ -84,8 +84,8 @@ typedef struct
   guint64 freed_bytes;    /* of packs removed, less what rewriting added */
   guint64 waiting_packs;  /* condemned, but an older writer is still at work: the next gc takes them */
 } PvGcResult;
-/* Removes what no snapshot needs: packs without live objects go, packs less than @min_live_percent (0..100; 70 is usual) live are
- * rewritten. Beside writers and readers; a second gc at the same time gets PV_ERROR_BUSY. */
+/* Removes what no snapshot needs: packs without live objects go, packs less than @min_live_percent (0..100; 70 is
+ * usual) live are rewritten. Beside writers and readers; a second gc at the same time gets PV_ERROR_BUSY. */
 gboolean pv_store_gc (PvStore *self, guint min_live_percent, PvGcResult *result, PvStoreProgressFunc progress,
                       gpointer data, GCancellable *cancellable, GError **error);
 
@@ -103,13 +103,13 @@ typedef struct
   GPtrArray *damaged;    /* (element-type PvDamage) (owned) */
 } PvVerifyResult;
 void pv_verify_result_clear (PvVerifyResult *self);
-/* Reads every file of the store: format, index, snapshot objects, packs; checks every checksum and name, and that all that snapshots
- * refer to is there. TRUE when it could look at everything: damage is in @result. */
+/* Reads every file of the store: format, index, snapshot objects, packs; checks every checksum and name, and that all
+ * that snapshots refer to is there. TRUE when it could look at everything: damage is in @result. */
 gboolean pv_store_verify (PvStore *self, PvVerifyResult *result, PvStoreProgressFunc progress, gpointer data,
                           GCancellable *cancellable, GError **error);
 
-/* Makes the index anew from packs and snapshot objects, for the store in @directory, which nobody may be using. Snapshots that are not complete
- * are left out, one sentence each in @dropped (element-type utf8). */
+/* Makes the index anew from packs and snapshot objects, for the store in @directory, which nobody may be using.
+ * Snapshots that are not complete are left out, one sentence each in @dropped (element-type utf8). */
 gboolean pv_store_rebuild_index (const char *directory, GPtrArray *dropped, PvStoreProgressFunc progress, gpointer data,
                                  GCancellable *cancellable, GError **error);
 

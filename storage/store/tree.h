@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvTree: the shape of a volume's tree, and the way down to a node of it.
  *
- * Level 0 are the leaves: leaf i lists the names of chunks i * 512 to i * 512 + 511. Node i of level k lists nodes i * 512 … of level k - 1. The
- * last node of a level is as long as needed. Plain data: any thread.
+ * Level 0 are the leaves: leaf i lists the names of chunks i * 512 to i * 512 + 511. Node i of level k lists nodes i *
+ * 512 … of level k - 1. The last node of a level is as long as needed. Plain data: any thread.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of a store transaction share: txn.c (its life), ingest.c (the pool), volume-writer.c (the caller's side of a
- * volume), node-sink.c (its tree). */
+/* What the files of a store transaction share: txn.c (its life), ingest.c (the pool), volume-writer.c (the caller's
+ * side of a volume), node-sink.c (its tree). */
 #pragma once
 
 #include "store/claim-set.h"
@@ -72,7 +72,7 @@ struct _PvVolumeWriter
   guint n_in_flight; /* batches submitted and not done; under txn->lock */
 };
 
-/* --- txn.c --------------------------------------------------------------------------------------------------------- */
+/* --- txn.c -------------------------------------------------------------------------------------------------------- */
 
 /* Keeps the first error: every later call on the transaction fails with it. Takes @error. */
 void pv_txn_fail (PvTxn *self, GError *error);
@@ -82,7 +82,7 @@ gboolean pv_txn_check (PvTxn *self, GError **error);
 guint64 pv_volume_writer_chunk_size (PvVolumeWriter *self, guint64 chunk);
 void pv_volume_writer_free (PvVolumeWriter *self);
 
-/* --- ingest.c ------------------------------------------------------------------------------------------------------- */
+/* --- ingest.c ----------------------------------------------------------------------------------------------------- */
 
 gboolean pv_ingest_start (PvTxn *txn, guint n_threads, GError **error);
 /* An empty batch; its chunks are added by the caller. */
@@ -97,7 +97,7 @@ gboolean pv_ingest_flush (PvTxn *txn, GError **error);
 /* Ends the pool; batches not begun are dropped. */
 void pv_ingest_stop (PvTxn *txn);
 
-/* --- node-sink.c ---------------------------------------------------------------------------------------------------- */
+/* --- node-sink.c -------------------------------------------------------------------------------------------------- */
 
 PvNodeSink *pv_node_sink_new (void);
 void pv_node_sink_free (PvNodeSink *self);

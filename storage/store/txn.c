@@ -3,22 +3,24 @@
  *
  * Invariants (asserts and tests cite them; the argument is in docs/crash-safety.md):
  *   I1  A snapshot is listed only when every file it refers to lies in its place and is synced, directory included.
- *   I2  Before the index commit nothing of the transaction is visible: packs and snapshot object lie in its own directory, or are files
- *       that no index row names.
- *   I3  What the base snapshot refers to is not removed while the transaction lives: its object is pinned in the directory (PV_SCRATCH_BASE)
- *       before it is seen to be listed. So chunks that equal the base's need no look-up.
+ *   I2  Before the index commit nothing of the transaction is visible: packs and snapshot object lie in its own
+ *       directory, or are files that no index row names.
+ *   I3  What the base snapshot refers to is not removed while the transaction lives: its object is pinned in the
+ *       directory (PV_SCRATCH_BASE) before it is seen to be listed. So chunks that equal the base's need no look-up.
  *   I4  Every other object taken as known was found in a pack that was not condemned, and that pack is relied upon.
- *   I5  Publishing (first rename) to index commit happens under STORE/lock shared; nobody removes unlisted files then.
+ *   I5  From the first rename to the index commit STORE/lock is held shared: nobody removes unlisted files then.
  *   I6  The first error is final: nothing is published after it.
  *
  *   state       what is there                                     leaves by
  *   BEGUN       locked directory, index writer, pin               write(): packs in the directory
  *   SEALED      all packs synced, objects pending in the index    commit: STORE/lock shared, journal
- *   PUBLISHING  files in their places, not listed                 index commit (the commit point), or failure: files removed
+ *   PUBLISHING  files in their places, not listed                 index commit (the commit point); failure: taken back
  *   COMMITTED   listed                                            free: directory removed
  *   any other                                                     free: pending rows dropped, directory removed
  */
 #include "config.h"
+
+#include "store/txn.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -55,7 +57,7 @@ pv_txn_check (PvTxn *self, GError **error)
   return FALSE;
 }
 
-/* --- begin and free --------------------------------------------------------------------------------------------------- */
+/* --- begin and free ----------------------------------------------------------------------------------------------- */
 
 /* I3 */
 static gboolean
@@ -67,7 +69,8 @@ pin_base (PvTxn *self, PvSnapshot *base, GError **error)
   return TRUE;
 }
 
-/* All of it under STORE/lock shared: gc, which takes it exclusively for a moment, sees a transaction with its pin or not at all. */
+/* All of it under STORE/lock shared: gc, which takes it exclusively for a moment, sees a transaction with its pin or
+ * not at all. */
 static gboolean
 begin (PvTxn *self, const PvTxnOptions *options, GError **error)
 {
@@ -126,7 +129,7 @@ pv_txn_free (PvTxn *self)
   g_free (self);
 }
 
-/* --- content ---------------------------------------------------------------------------------------------------------- */
+/* --- content ------------------------------------------------------------------------------------------------------ */
 
 static gboolean
 is_taken (PvTxn *self, PvVolumeKind kind, const char *name)
@@ -224,7 +227,7 @@ pv_txn_stats (PvTxn *self, PvTxnStats *stats)
   stats->stored_bytes = pv_pack_sink_size (self->sink);
 }
 
-/* --- commit ----------------------------------------------------------------------------------------------------------- */
+/* --- commit ------------------------------------------------------------------------------------------------------- */
 
 /* The snapshot, with the bytes that it adds to the store. */
 static PvSnapshot *

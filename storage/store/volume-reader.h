@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvVolumeReader: the bytes of one volume of a snapshot, at random, each chunk checked against its name.
  *
- * Decoded frames and nodes are kept in a cache of bounded size that all readers of one store share. Any thread may read.
+ * Decoded frames and nodes are kept in a cache of bounded size that all readers of one store share. Any thread may
+ * read.
  */
 #pragma once
 
@@ -17,13 +18,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvVolumeReader, pv_volume_reader_free)
 
 guint64 pv_volume_reader_size (const PvVolumeReader *self);
 
-/* Reads @size bytes at @offset (any alignment, offset + size <= volume size) into @data: wholly filled, or an error that names the
- * pack (PV_ERROR_CORRUPT, NOT_FOUND). Holes read as zeros. */
+/* Reads @size bytes at @offset (any alignment, offset + size <= volume size) into @data: wholly filled, or an error
+ * that names the pack (PV_ERROR_CORRUPT, NOT_FOUND). Holes read as zeros. */
 gboolean pv_volume_reader_read (PvVolumeReader *self, guint64 offset, gsize size, guint8 *data, GError **error);
 
-/* The extent that starts at @offset: its length in bytes (up to a chunk's end or the volume's) and whether it is all zero. A zero
- * extent is as long as it can be; a data extent may be followed by another one. */
-gboolean pv_volume_reader_extent (PvVolumeReader *self, guint64 offset, guint64 *length, gboolean *zero, GError **error);
+/* The extent that starts at @offset: its length in bytes (up to a chunk's end or the volume's) and whether it is all
+ * zero. A zero extent is as long as it can be; a data extent may be followed by another one. */
+gboolean pv_volume_reader_extent (PvVolumeReader *self, guint64 offset, guint64 *length, gboolean *zero,
+                                  GError **error);
 
 /* Names of the @n chunks from chunk number @first on: equal names are equal bytes. */
 gboolean pv_volume_reader_names (PvVolumeReader *self, guint64 first, guint n, PvName *names, GError **error);

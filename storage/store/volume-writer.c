@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The caller's side of a volume: pages go into batches for the pool; holes and kept ranges are noted here.
  *
- * The last write wins because a chunk is in at most one batch at a time (its busy bit), so no two threads ever name the same
- * chunk, and because zero() and keep() wait until nothing in their range is busy. Within a batch a page written again replaces the
- * first one.
+ * The last write wins because a chunk is in at most one batch at a time (its busy bit), so no two threads ever name the
+ * same chunk, and because zero() and keep() wait until nothing in their range is busy. Within a batch a page written
+ * again replaces the first one.
  */
 #include "config.h"
 
@@ -31,7 +31,7 @@ pv_volume_writer_chunk_size (PvVolumeWriter *self, guint64 chunk)
   return MIN (PV_CHUNK_SIZE, self->size - chunk * PV_CHUNK_SIZE);
 }
 
-/* --- the state of leaves ---------------------------------------------------------------------------------------------- */
+/* --- the state of leaves ------------------------------------------------------------------------------------------ */
 
 /* Makes @leaf one whose entries are in the map. Nothing in it may be busy unless it is mapped already. */
 static gboolean
@@ -84,7 +84,7 @@ settle (PvVolumeWriter *self, guint64 first, guint64 n, GError **error)
   return submit (self, error) && pv_ingest_wait (self, error);
 }
 
-/* --- write ------------------------------------------------------------------------------------------------------------ */
+/* --- write -------------------------------------------------------------------------------------------------------- */
 
 static guint8 *
 find_in_batch (PvVolumeWriter *self, guint64 chunk)
@@ -153,7 +153,7 @@ pv_volume_writer_write (PvVolumeWriter *self, guint64 offset, const guint8 *data
   return TRUE;
 }
 
-/* --- zero and keep ---------------------------------------------------------------------------------------------------- */
+/* --- zero and keep ------------------------------------------------------------------------------------------------ */
 
 /* Some chunks of one leaf. */
 typedef struct
@@ -287,7 +287,7 @@ pv_volume_writer_keep (PvVolumeWriter *self, guint64 offset, guint64 size, GErro
   return !cut || keep_cut_chunk (self, end - 1, error);
 }
 
-/* --- finish ----------------------------------------------------------------------------------------------------------- */
+/* --- finish ------------------------------------------------------------------------------------------------------- */
 
 gboolean
 pv_volume_writer_finish (PvVolumeWriter *self, GError **error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvWorkers: a few threads that take jobs from one queue, in order.
  *
- * A GThreadPool would do, but it keeps idle threads for later pools of the process, which are not there any more after a fork(2).
+ * A GThreadPool would do, but it keeps idle threads for later pools of the process, which are not there any more after
+ * a fork(2).
  */
 #pragma once
 

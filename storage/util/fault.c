@@ -77,28 +77,33 @@ faults_new (void)
   return array;
 }
 
+void
+pv_fault_arm (const char *specs)
+{
+  g_auto(GStrv) parts = g_strsplit (specs, ",", -1);
+
+  g_mutex_lock (&lock);
+  if (faults == NULL)
+    faults = faults_new ();
+  for (guint i = 0; parts[i] != NULL; i++)
+    {
+      Fault fault;
+
+      if (!parse_fault (parts[i], &fault))
+        g_error ("PAGEVAULT_FAULT: '%s' is not POINT:ACTION[:NTH]", parts[i]);
+      g_array_append_val (faults, fault);
+    }
+  g_atomic_int_set (&armed, 1);
+  g_mutex_unlock (&lock);
+}
+
 static void
 read_environment (void)
 {
   const char *value = g_getenv ("PAGEVAULT_FAULT");
+
   if (value != NULL && *value != '\0')
-    {
-      g_auto(GStrv) specs = g_strsplit (value, ",", -1);
-
-      g_mutex_lock (&lock);
-      if (faults == NULL)
-        faults = faults_new ();
-      for (guint i = 0; specs[i] != NULL; i++)
-        {
-          Fault fault;
-
-          if (!parse_fault (specs[i], &fault))
-            g_error ("PAGEVAULT_FAULT: '%s' is not POINT:ACTION[:NTH]", specs[i]);
-          g_array_append_val (faults, fault);
-        }
-      g_atomic_int_set (&armed, 1);
-      g_mutex_unlock (&lock);
-    }
+    pv_fault_arm (value);
 }
 
 static gboolean

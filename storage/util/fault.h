@@ -20,6 +20,8 @@ gboolean pv_fault (const char *point, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Makes the @nth (from 1) passing of any point whose name matches @pattern ("*" for all) from now on fail with EIO. */
 void pv_fault_arm_nth (const char *pattern, guint nth);
+/* Arms what PAGEVAULT_FAULT would: for a test that has forked. */
+void pv_fault_arm (const char *faults);
 void pv_fault_disarm (void);
 /* TRUE when the armed fault has acted. */
 gboolean pv_fault_fired (void);

@@ -86,7 +86,8 @@ test_round_trip (void)
   g_assert_true (pv_name_equal (pv_snapshot_id (snapshot), pv_snapshot_id (parsed)));
 }
 
-/* Whatever is cut off or changed, the parser refuses it or gives a snapshot with another id: never a crash, never the same. */
+/* Whatever is cut off or changed, the parser refuses it or gives a snapshot with another id: never a crash, never the
+ * same. */
 static void
 test_damage (void)
 {

@@ -44,24 +44,6 @@ bytes_of_packs (Fixture *f)
   return sum;
 }
 
-static void
-assert_sound (Fixture *f)
-{
-  g_autoptr(GError) error = NULL;
-  PvVerifyResult result;
-
-  pv_store_verify (f->store, &result, NULL, NULL, NULL, &error);
-  g_assert_no_error (error);
-  for (guint i = 0; i < result.damaged->len; i++)
-    {
-      PvDamage *damage = result.damaged->pdata[i];
-
-      g_test_message ("%s: %s", damage->what, damage->why);
-    }
-  g_assert_cmpuint (result.damaged->len, ==, 0);
-  pv_verify_result_clear (&result);
-}
-
 /* All gone: nothing is left. */
 static void
 test_all (Fixture *f, gconstpointer user_data)
@@ -143,7 +125,8 @@ test_delta_base (Fixture *f, gconstpointer user_data)
     }
 }
 
-/* A transaction under way keeps what it may refer to: found in the index, or equal to its base, though all snapshots go. */
+/* A transaction under way keeps what it may refer to: found in the index, or equal to its base, though all snapshots
+ * go. */
 static void
 test_beside_writer (Fixture *f, gconstpointer user_data)
 {
@@ -203,7 +186,7 @@ test_only_one (Fixture *f, gconstpointer user_data)
   g_assert_error (error, PV_ERROR, PV_ERROR_BUSY);
 }
 
-/* --- many processes ----------------------------------------------------------------------------------------------------- */
+/* --- many processes ----------------------------------------------------------------------------------------------- */
 
 enum
 {
@@ -366,7 +349,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-#define ADD(name, func) g_test_add ("/gc/" name, Fixture, NULL, fixture_setup, func, fixture_teardown)
+#define ADD(name, func) g_test_add ("/store-gc/" name, Fixture, NULL, fixture_setup, func, fixture_teardown)
   ADD ("all", test_all);
   ADD ("shared", test_shared);
   ADD ("delta-base", test_delta_base);
