@@ -22,11 +22,20 @@ typedef struct
 typedef struct
 {
   gint ref_count;
+  PvIndexViewPack *list; /* (owned): by number */
+  guint n;
+  guint32 first;  /* number of the first */
+  guint8 *dense;  /* (owned) (nullable): for each number from first on: 0 there is none, otherwise state + 1 */
+  guint32 n_dense;
+} PvIndexViewPacks;
+
+typedef struct
+{
+  gint ref_count;
   guint64 generation;
   PvSegment *segments; /* (owned): largest first, so that most lookups end at the first */
   guint n_segments;
-  PvIndexViewPack *packs; /* (owned): by number */
-  guint n_packs;
+  PvIndexViewPacks *packs; /* (owned): shared by views between which only segments changed */
 } PvIndexView;
 
 PvIndexView *pv_index_view_ref (PvIndexView *self);
@@ -68,6 +77,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvIndexUse, pv_index_use_clear)
 PvIndexView *pv_index_view (PvIndex *self, PvDatabase *database, GError **error);
 /* Counts the generation up, in the caller's transaction. */
 gboolean pv_index_changed (PvDatabase *database, GError **error);
+/* Likewise, where only segments changed; @next: (out) (transfer full): the view as it will be, which costs less to make than
+ * to load. @view: as it was in this transaction before. Pass @next to pv_index_keep_view() after the commit. */
+gboolean pv_index_segments_changed (PvDatabase *database, const PvIndexView *view, PvIndexView **next, GError **error);
+/* Makes @view the one that lookups take, unless they have a newer one. */
+void pv_index_keep_view (PvIndex *self, PvIndexView *view);
 
 /* Whom a lookup is for, and what it found. */
 typedef struct

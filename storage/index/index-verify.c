@@ -184,8 +184,8 @@ verify_segments (PvIndex *self, PvDatabase *database, Tally *tally, GPtrArray *d
 
   if (view == NULL)
     return note (damage, &local, error);
-  for (guint i = 0; i < view->n_packs; i++)
-    g_hash_table_insert (tally->counts, GUINT_TO_POINTER (view->packs[i].number), g_new0 (guint64, 1));
+  for (guint i = 0; i < view->packs->n; i++)
+    g_hash_table_insert (tally->counts, GUINT_TO_POINTER (view->packs->list[i].number), g_new0 (guint64, 1));
   for (guint i = 0; i < view->n_segments; i++)
     {
       verify_segment (database, &view->segments[i], tally, &local);

@@ -211,14 +211,20 @@ flush_table (PvIndexWriter *self, GError **error)
   g_auto(PvIndexUse) use = PV_INDEX_USE_INIT;
   g_auto(PvTransaction) transaction = PV_TRANSACTION_INIT;
   g_autoptr(PvFilter) filter = NULL;
+  g_autoptr(PvIndexView) view = NULL;
+  g_autoptr(PvIndexView) next = NULL;
   PvSegment segment;
 
   if (!pv_index_use (&use, self->index, error)
       || !pv_transaction_begin (&transaction, use.database, PV_TRANSACTION_WRITE, error)
-      || !check_registered (self, use.database, error)
-      || !write_table (self, use.database, PV_SEGMENT_PENDING, &segment, &filter, error)
-      || !pv_index_changed (use.database, error) || !pv_transaction_commit (&transaction, error))
+      || !check_registered (self, use.database, error))
     return FALSE;
+  view = pv_index_view (self->index, use.database, error);
+  if (view == NULL || !write_table (self, use.database, PV_SEGMENT_PENDING, &segment, &filter, error)
+      || !pv_index_segments_changed (use.database, view, &next, error)
+      || !pv_transaction_commit (&transaction, error))
+    return FALSE;
+  pv_index_keep_view (self->index, next);
   use_filter (self, filter);
   g_rw_lock_writer_lock (&self->lock);
   self->flushed = TRUE;

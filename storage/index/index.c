@@ -127,34 +127,53 @@ pv_index_view_ref (PvIndexView *self)
   return self;
 }
 
+static void
+packs_unref (PvIndexViewPacks *self)
+{
+  if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+  g_free (self->list);
+  g_free (self->dense);
+  g_free (self);
+}
+
 void
 pv_index_view_unref (PvIndexView *self)
 {
   if (self == NULL || !g_atomic_int_dec_and_test (&self->ref_count))
     return;
   g_free (self->segments);
-  g_free (self->packs);
+  packs_unref (self->packs);
   g_free (self);
 }
 
 gboolean
 pv_index_view_pack (const PvIndexView *self, guint32 number, PvPackState *state)
 {
+  const PvIndexViewPacks *packs = self->packs;
   guint low = 0;
-  guint high = self->n_packs;
+  guint high = packs->n;
 
+  if (packs->dense != NULL)
+    {
+      guint8 value = number >= packs->first && number - packs->first < packs->n_dense
+                       ? packs->dense[number - packs->first] : 0;
+
+      *state = (PvPackState) (value - 1);
+      return value != 0;
+    }
   while (low < high)
     {
       guint middle = (low + high) / 2;
 
-      if (self->packs[middle].number < number)
+      if (packs->list[middle].number < number)
         low = middle + 1;
       else
         high = middle;
     }
-  if (low == self->n_packs || self->packs[low].number != number)
+  if (low == packs->n || packs->list[low].number != number)
     return FALSE;
-  *state = self->packs[low].state;
+  *state = packs->list[low].state;
   return TRUE;
 }
 
@@ -171,6 +190,30 @@ load_segments (PvIndexView *view, PvDatabase *database, GError **error)
   for (guint i = 0; i < rows->len; i++)
     view->segments[i] = g_array_index (rows, PvSegmentRow, i).segment;
   return TRUE;
+}
+
+/* @list: (transfer full) (element-type PvIndexViewPack): by number. */
+static PvIndexViewPacks *
+packs_new (GArray *list)
+{
+  PvIndexViewPacks *self = g_new0 (PvIndexViewPacks, 1);
+  guint64 range;
+
+  self->ref_count = 1;
+  self->n = list->len;
+  self->list = (PvIndexViewPack *) g_array_free (list, FALSE);
+  if (self->n == 0)
+    return self;
+  self->first = self->list[0].number;
+  range = (guint64) self->list[self->n - 1].number - self->first + 1;
+  if (range <= 64 * (guint64) self->n + 4096) /* nearly always: a table of bytes is asked faster */
+    {
+      self->n_dense = (guint32) range;
+      self->dense = g_malloc0 (range);
+      for (guint i = 0; i < self->n; i++)
+        self->dense[self->list[i].number - self->first] = (guint8) (self->list[i].state + 1);
+    }
+  return self;
 }
 
 static gboolean
@@ -198,8 +241,7 @@ load_packs (PvIndexView *view, PvDatabase *database, GError **error)
       pack = (PvIndexViewPack) { .number = (guint32) number, .state = (PvPackState) state };
       g_array_append_val (packs, pack);
     }
-  view->n_packs = packs->len;
-  view->packs = (PvIndexViewPack *) g_array_free (g_steal_pointer (&packs), FALSE);
+  view->packs = packs_new (g_steal_pointer (&packs));
   return TRUE;
 }
 
@@ -215,6 +257,18 @@ read_generation (PvDatabase *database, guint64 *generation, GError **error)
   if (!found)
     return pv_corrupt (error, "index: its state row is missing; rebuild it");
   return pv_query_uint (&query, 0, G_MAXINT64, "the generation", generation, error);
+}
+
+void
+pv_index_keep_view (PvIndex *self, PvIndexView *view)
+{
+  g_mutex_lock (&self->lock);
+  if (self->view == NULL || self->view->generation < view->generation)
+    {
+      g_clear_pointer (&self->view, pv_index_view_unref);
+      self->view = pv_index_view_ref (view);
+    }
+  g_mutex_unlock (&self->lock);
 }
 
 PvIndexView *
@@ -237,13 +291,7 @@ pv_index_view (PvIndex *self, PvDatabase *database, GError **error)
   view->generation = generation;
   if (!load_segments (view, database, error) || !load_packs (view, database, error))
     return NULL;
-  g_mutex_lock (&self->lock);
-  if (self->view == NULL || self->view->generation < generation)
-    {
-      g_clear_pointer (&self->view, pv_index_view_unref);
-      self->view = pv_index_view_ref (view);
-    }
-  g_mutex_unlock (&self->lock);
+  pv_index_keep_view (self, view);
   return g_steal_pointer (&view);
 }
 
@@ -268,4 +316,19 @@ pv_index_changed (PvDatabase *database, GError **error)
 
   return pv_query_prepare (&query, database, "UPDATE state SET generation = generation + 1 WHERE id = 1", error)
          && pv_query_run (&query, error);
+}
+
+gboolean
+pv_index_segments_changed (PvDatabase *database, const PvIndexView *view, PvIndexView **next, GError **error)
+{
+  g_autoptr(PvIndexView) made = g_new0 (PvIndexView, 1);
+
+  made->ref_count = 1;
+  made->generation = view->generation + 1;
+  made->packs = view->packs;
+  g_atomic_int_inc (&made->packs->ref_count);
+  if (!pv_index_changed (database, error) || !load_segments (made, database, error))
+    return FALSE;
+  *next = g_steal_pointer (&made);
+  return TRUE;
 }

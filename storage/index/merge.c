@@ -110,13 +110,15 @@ typedef struct
   PvIndex *index;
   PvDatabase *database;
   PvSegmentRow target;
-  GArray *sources; /* (element-type PvSegmentRow) (owned) */
+  GArray *sources;   /* (element-type PvSegmentRow) (owned) */
+  PvIndexView *next; /* (owned) (nullable): the view after this step */
 } Job;
 
 static void
 job_clear (Job *self)
 {
   g_clear_pointer (&self->sources, g_array_unref);
+  g_clear_pointer (&self->next, pv_index_view_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Job, job_clear)
 
@@ -382,18 +384,15 @@ run_job (Job *self, guint64 *moved, GError **error)
   *moved = 0;
   if (self->sources->len > SOURCES_MAX)
     return pv_corrupt (error, "index: segment %u is made of too many", target->id);
-  if (self->options->writer == 0)
-    {
-      view = pv_index_view (self->index, self->database, error);
-      if (view == NULL)
-        return FALSE;
-    }
+  view = pv_index_view (self->index, self->database, error);
+  if (view == NULL)
+    return FALSE;
   for (guint i = 0; i < self->sources->len; i++)
     {
       const PvSegment *source = &g_array_index (self->sources, PvSegmentRow, i).segment;
       guint64 n_read;
 
-      if (!read_range (self, view, source, begin, end, data, &n_read, error)
+      if (!read_range (self, self->options->writer == 0 ? view : NULL, source, begin, end, data, &n_read, error)
           || !shrink_source (self, source, begin, end, n_read, error))
         return FALSE;
       *moved += n_read;
@@ -401,7 +400,7 @@ run_job (Job *self, guint64 *moved, GError **error)
     }
   n = pv_merge_runs (data->data, data->len / PV_ENTRY_SIZE, ends, self->sources->len);
   return write_buckets (self, bucket_end, data->data, n, error) && count_dropped (self->database, *moved - n, error)
-         && pv_index_changed (self->database, error);
+         && pv_index_segments_changed (self->database, view, &self->next, error);
 }
 
 /* Removes some rows of a dead segment. @removed: (out): entries' worth of them, 0 when there is no such segment. */
@@ -453,7 +452,11 @@ step (PvIndex *self, const PvMergeOptions *options, guint64 *worked, GError **er
         return FALSE;
       *worked += found; /* a range may be empty */
     }
-  return *worked == 0 || pv_transaction_commit (&transaction, error);
+  if (*worked > 0 && !pv_transaction_commit (&transaction, error))
+    return FALSE;
+  if (job.next != NULL)
+    pv_index_keep_view (self, job.next);
+  return TRUE;
 }
 
 gboolean

@@ -153,6 +153,27 @@ add_pack (Store *self, PvIndexWriter *writer, guint64 first, guint n)
   g_array_append_vals (self->packs, &(Pack) { number, n, first }, 1);
 }
 
+/* Asks for objects that are not there, in batches, as ingest does. */
+static void
+look_up_absent (PvIndexWriter *writer, guint64 first, guint n)
+{
+  g_autoptr(GError) error = NULL;
+  PvName names[BATCH];
+  PvLocation locations[BATCH];
+  gboolean found[BATCH];
+
+  for (guint at = 0; at < n; at += BATCH)
+    {
+      guint batch = MIN (BATCH, n - at);
+
+      for (guint i = 0; i < batch; i++)
+        names[i] = make_name (first + at + i);
+      check (pv_index_writer_lookup_many (writer, names, batch, locations, found, &error), error);
+      for (guint i = 0; i < batch; i++)
+        check (!found[i], NULL);
+    }
+}
+
 typedef struct
 {
   double wall; /* seconds */
@@ -176,15 +197,8 @@ ingest (Store *self, guint64 first, guint64 n, gboolean lookup)
     {
       guint now_n = (guint) MIN (PACK_OBJECTS, first + n - at);
 
-      for (guint i = 0; lookup && i < now_n; i++)
-        {
-          PvName name = make_name (at + i);
-          PvLocation location;
-
-          if (pv_index_writer_lookup (writer, &name, &location, &error))
-            g_error ("object %" G_GUINT64_FORMAT " is there already", at + i);
-          check (error == NULL, error);
-        }
+      if (lookup)
+        look_up_absent (writer, at, now_n);
       add_pack (self, writer, at, now_n);
     }
   check (pv_index_writer_commit (writer, NULL, &error), error);
