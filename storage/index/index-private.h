@@ -77,8 +77,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvIndexUse, pv_index_use_clear)
 PvIndexView *pv_index_view (PvIndex *self, PvDatabase *database, GError **error);
 /* Counts the generation up, in the caller's transaction. */
 gboolean pv_index_changed (PvDatabase *database, GError **error);
-/* Likewise, where only segments changed; @next: (out) (transfer full): the view as it will be, which costs less to make than
- * to load. @view: as it was in this transaction before. Pass @next to pv_index_keep_view() after the commit. */
+/* Likewise, where only segments changed; @next: (out) (transfer full): the view as it will be, which costs less to
+ * make than to load. @view: as it was in this transaction before. Pass @next to pv_index_keep_view() after the
+ * commit. */
 gboolean pv_index_segments_changed (PvDatabase *database, const PvIndexView *view, PvIndexView **next, GError **error);
 /* Makes @view the one that lookups take, unless they have a newer one. */
 void pv_index_keep_view (PvIndex *self, PvIndexView *view);
