@@ -359,11 +359,13 @@ commit (PvCaptureJob *self, GError **error)
   return pv_txn_commit (self->txn, &meta, error);
 }
 
-/* Nobody reads any more: QEMU's next write fails. */
+/* The stream is of no use any more. QEMU's next write fails; but a background snapshot is read to its end while it is
+ * waited for. */
 static void
 cut_stream (PvCaptureJob *self)
 {
-  g_clear_pointer (&self->capture.drain, pv_drain_free);
+  if (self->capture.drain != NULL)
+    pv_drain_discard (self->capture.drain);
   pv_fd_clear (&self->capture.channel);
 }
 
@@ -396,6 +398,7 @@ give_up (PvCaptureJob *self, GError *first, GError **error)
       g_free (first->message);
       first->message = g_steal_pointer (&message);
     }
+  g_clear_pointer (&self->capture.drain, pv_drain_free);
   g_clear_pointer (&self->txn, pv_txn_free);
   pv_capture_job_set_state (self, PV_CAPTURE_FAILED);
   g_propagate_error (error, first);

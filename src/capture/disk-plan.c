@@ -88,6 +88,13 @@ overlay_path (PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *s
     directory = g_path_get_dirname (disk->path);
   else
     directory = g_strdup (DEFAULT_DIRECTORY);
+  if ((spec == NULL || spec->file == NULL) && !g_file_test (directory, G_FILE_TEST_IS_DIR))
+    {
+      pv_throw (error, PV_ERROR_NOT_FOUND,
+                "guest %s: disk %s: there is no directory '%s' for its overlay: name one with --overlay-dir",
+                pv_domain_xml_name (domain), disk->target, directory);
+      return NULL;
+    }
   path = spec != NULL && spec->file != NULL ? g_strdup (spec->file) : g_build_filename (directory, name, NULL);
   if (g_path_is_absolute (path) && !g_file_test (path, G_FILE_TEST_EXISTS | G_FILE_TEST_IS_SYMLINK))
     return g_steal_pointer (&path);

@@ -45,7 +45,7 @@ struct _PvDrain
   GQueue spare;        /* of Block; under lock */
   guint n_blocks;      /* allocated, staging apart; under lock */
   gboolean ended;      /* the reader has seen the end, and all it read is queued; under lock */
-  gboolean stopping;   /* under lock */
+  gboolean stopping;   /* close our end; under lock */
   gboolean done;       /* the consumer is through; under lock */
   GError *error;       /* the first one; under lock */
   guint64 received;    /* bytes; under lock */
@@ -60,18 +60,24 @@ wake_reader (PvDrain *self)
     g_debug ("cannot wake the reader: %s", g_strerror (errno));
 }
 
-/* Takes @error over. */
+/* Takes @error over. From now on nothing is handed on. */
 static void
 fail (PvDrain *self, GError *error)
 {
   g_mutex_lock (&self->lock);
   if (self->error == NULL)
     self->error = g_steal_pointer (&error);
-  self->stopping = TRUE;
+  self->stopping |= !self->options.to_the_end;
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
   g_clear_error (&error);
   wake_reader (self);
+}
+
+static gboolean
+is_over_locked (PvDrain *self)
+{
+  return self->stopping || self->error != NULL;
 }
 
 static void
@@ -100,7 +106,7 @@ throw_overrun (PvDrain *self, GError **error)
 static Block *
 take_block_locked (PvDrain *self, GError **error)
 {
-  while (!self->stopping)
+  while (!is_over_locked (self))
     {
       Block *block = g_queue_pop_head (&self->spare);
 
@@ -173,9 +179,14 @@ static ReadResult
 read_some (PvDrain *self, Block *block, GError **error)
 {
   struct pollfd fds[2] = { { .fd = self->fd, .events = POLLIN }, { .fd = self->wake, .events = POLLIN } };
+  guint64 count;
   ssize_t n;
 
-  if (poll (fds, 2, block->used == 0 ? PV_DRAIN_BEAT_MS : 0) <= 0 || fds[0].revents == 0)
+  if (poll (fds, 2, block->used == 0 ? PV_DRAIN_BEAT_MS : 0) <= 0)
+    return READ_NOTHING;
+  if (fds[1].revents != 0 && read (self->wake, &count, sizeof count) < 0)
+    return READ_NOTHING;
+  if (fds[0].revents == 0)
     return READ_NOTHING;
   n = read (self->fd, block->bytes + block->used, BLOCK_SIZE - block->used);
   if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -199,7 +210,7 @@ account (PvDrain *self, gsize n, gboolean *idle)
 
   self->received += n;
   *idle = g_queue_is_empty (&self->waiting);
-  return !self->stopping;
+  return !is_over_locked (self);
 }
 
 static gboolean
@@ -217,7 +228,7 @@ read_all (PvDrain *self, Block **block, GError **error)
 
           *block = take_block_locked (self, error);
           if (*block == NULL)
-            return self->stopping;
+            return is_over_locked (self);
         }
       before = (*block)->used;
       if (!pv_fault ("capture.drain.read", error))
@@ -238,6 +249,29 @@ read_all (PvDrain *self, Block **block, GError **error)
     }
 }
 
+static gboolean
+is_wanted (PvDrain *self)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->options.to_the_end && self->error != NULL && !self->stopping;
+}
+
+/* Nobody wants the rest, but its sender must get rid of it. */
+static void
+discard_rest (PvDrain *self)
+{
+  g_autofree Block *block = g_new (Block, 1);
+  ReadResult result = READ_BYTES;
+
+  while ((result == READ_BYTES || result == READ_NOTHING) && is_wanted (self))
+    {
+      block->used = 0;
+      result = read_some (self, block, NULL);
+      beat (self);
+    }
+}
+
 static gpointer
 reader_main (gpointer data)
 {
@@ -247,6 +281,7 @@ reader_main (gpointer data)
 
   if (!read_all (self, &block, &error))
     fail (self, error);
+  discard_rest (self);
   /* an engine may hold another descriptor of the same socket */
   shutdown (self->fd, SHUT_RDWR);
   pv_fd_clear (&self->fd);
@@ -276,10 +311,10 @@ consume (PvDrain *self, Block *scratch, gboolean *more, GError **error)
   gboolean ok;
 
   g_mutex_lock (&self->lock);
-  while (!self->stopping && !self->ended && g_queue_is_empty (&self->waiting)
+  while (!is_over_locked (self) && !self->ended && g_queue_is_empty (&self->waiting)
          && (self->spill == NULL || pv_spill_size (self->spill) == 0))
     g_cond_wait (&self->changed, &self->lock);
-  *more = !self->stopping;
+  *more = !is_over_locked (self);
   if (*more)
     block = g_queue_pop_head (&self->waiting);
   g_mutex_unlock (&self->lock);
@@ -371,7 +406,7 @@ pv_drain_wait (PvDrain *self, guint timeout_ms, gboolean *done, GError **error)
   gint64 deadline = g_get_monotonic_time () + (gint64) timeout_ms * 1000;
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
-  while (!self->done && self->error == NULL && !self->stopping)
+  while (!self->done && !is_over_locked (self))
     if (!g_cond_wait_until (&self->changed, &self->lock, deadline))
       break;
   *done = FALSE;
@@ -402,6 +437,15 @@ pv_drain_stop (PvDrain *self)
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
   wake_reader (self);
+}
+
+void
+pv_drain_discard (PvDrain *self)
+{
+  GError *error = NULL;
+
+  pv_throw (&error, PV_ERROR_CANCELLED, "the memory stream was cut off");
+  fail (self, error);
 }
 
 guint64

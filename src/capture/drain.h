@@ -7,8 +7,10 @@
  *                        \-> spill file, when memory is full and the policy says so -/
  *
  * QEMU keeps a page of a running guest write-protected until it could send it: the reader never waits for the sink as
- * long as there is room. The order of bytes is kept. When the sink fails the reader closes its end, and QEMU's write
- * fails.
+ * long as there is room. The order of bytes is kept.
+ *
+ * When the sink fails, or the buffer overran, the reader closes its end, so that QEMU's write fails; or, with
+ * to_the_end, it goes on reading and throws away what it reads until QEMU is through: engine-qemu.c tells why.
  */
 #pragma once
 
@@ -26,6 +28,7 @@ typedef struct
   const char *spill_directory; /* (nullable) unless spilling */
   PvDrainSink sink;
   gpointer data;         /* for sink */
+  gboolean to_the_end;   /* never close before the sender did, except by stop() */
   void (*beat) (gpointer beat_data); /* (nullable): called in the reader's thread, at least every PV_DRAIN_BEAT_MS */
   gpointer beat_data;
 } PvDrainOptions;
@@ -51,6 +54,8 @@ gboolean pv_drain_wait (PvDrain *self, guint timeout_ms, gboolean *done, GError 
 gboolean pv_drain_at_end (PvDrain *self);
 /* Closes our end and forgets what waits; wait() then fails with PV_ERROR_CANCELLED. Any thread. */
 void pv_drain_stop (PvDrain *self);
+/* The same, but reads on to the end with to_the_end. Does not wait for it. */
+void pv_drain_discard (PvDrain *self);
 
 guint64 pv_drain_received (PvDrain *self); /* bytes read so far */
 guint64 pv_drain_overrun (PvDrain *self);  /* bytes that went through the spill file */

@@ -69,7 +69,7 @@ precopy_prepare (PvCapture *capture, GError **error)
   capture->channel = fcntl (ours, F_DUPFD_CLOEXEC, 3);
   if (capture->channel < 0)
     return pv_throw_errno (error, errno, "cannot keep the socket");
-  pv_capture_start_drain (capture, pv_fd_steal (&ours));
+  pv_capture_start_drain (capture, pv_fd_steal (&ours), FALSE);
   return TRUE;
 }
 
@@ -171,14 +171,14 @@ switch_over (PvCapture *capture, GError **error)
 static gboolean
 live_freeze (PvCapture *capture, GError **error)
 {
-  return pv_journal_add (capture->journal, FALSE, error, PV_STEP_PAUSE, NULL) && pv_capture_migrate (capture, error)
+  return pv_journal_add (capture->journal, FALSE, error, PV_STEP_PAUSE, NULL) && pv_capture_migrate (capture, "precopy", error)
          && wait_for_status (capture, "pre-switchover", TRUE, error);
 }
 
 static gboolean
 paused_arm (PvCapture *capture, GError **error)
 {
-  return pv_capture_migrate (capture, error) && wait_for_status (capture, "pre-switchover", FALSE, error)
+  return pv_capture_migrate (capture, "precopy", error) && wait_for_status (capture, "pre-switchover", FALSE, error)
          && switch_over (capture, error);
 }
 

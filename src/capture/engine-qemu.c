@@ -6,6 +6,11 @@
  * The guest may run again when all memory is protected ("armed"). QEMU 7.2 then lets it run by itself, also one that
  * somebody had paused; QEMU 10 leaves it as it was. Armed shows by the RESUME event or by the first page in the
  * stream, whichever comes first: a page is sent only after all are protected.
+ *
+ * Once begun, a background snapshot is read to its end, also when nobody wants it any more: QEMU 7.2 lifts the
+ * write-protection only there. Cancelled, or with its reader gone, it leaves memory protected by a userfaultfd that
+ * nobody reads, and the guest hangs on it. So a failing capture throws the rest away (PvDrain), a killed one leaves that
+ * to the guardian, which has a descriptor of the same pipe; for the death of both see unprotect.h.
  */
 #include "config.h"
 
@@ -77,9 +82,9 @@ qemu_prepare (PvCapture *capture, GError **error)
   reading = ends[0];
   writing = ends[1];
   enlarge_pipe (reading);
-  if (!pv_capture_give_fd (capture, writing, error))
+  if (!pv_guardian_give_stream (capture->guardian, reading, error) || !pv_capture_give_fd (capture, writing, error))
     return FALSE;
-  pv_capture_start_drain (capture, pv_fd_steal (&reading));
+  pv_capture_start_drain (capture, pv_fd_steal (&reading), TRUE);
   return TRUE;
 }
 
@@ -98,7 +103,7 @@ qemu_arm (PvCapture *capture, GError **error)
   guint seen = pv_guest_events_count (capture->events, "RESUME");
   gint64 deadline = g_get_monotonic_time () + ARM_MS * 1000;
 
-  if (!pv_capture_migrate (capture, error))
+  if (!pv_capture_migrate (capture, "background", error))
     return FALSE;
   while (!pv_guest_events_wait (capture->events, "RESUME", seen, 1, NULL) && !pv_ram_ingest_started (capture->ram))
     {

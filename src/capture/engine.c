@@ -79,13 +79,13 @@ pv_capture_give_fd (PvCapture *self, int fd, GError **error)
 }
 
 gboolean
-pv_capture_migrate (PvCapture *self, GError **error)
+pv_capture_migrate (PvCapture *self, const char *kind, GError **error)
 {
   g_autoptr(JsonObject) arguments = json_object_new ();
   g_autoptr(JsonNode) reply = NULL;
 
   if (!pv_capture_step (self, "capture.migrate", error)
-      || !pv_journal_add (self->journal, FALSE, error, PV_STEP_MIGRATE, NULL)
+      || !pv_journal_add (self->journal, FALSE, error, PV_STEP_MIGRATE, kind, NULL)
       || !pv_fault ("capture.migrate.start", error))
     return FALSE;
   json_object_set_string_member (arguments, "uri", "fd:" FD_NAME);
@@ -119,7 +119,7 @@ beat (gpointer guardian)
 }
 
 void
-pv_capture_start_drain (PvCapture *self, int fd)
+pv_capture_start_drain (PvCapture *self, int fd, gboolean to_the_end)
 {
   const PvDrainOptions options = {
     .buffer = self->options->buffer,
@@ -127,6 +127,7 @@ pv_capture_start_drain (PvCapture *self, int fd)
     .spill_directory = self->scratch,
     .sink = pv_ram_ingest_feed,
     .data = self->ram,
+    .to_the_end = to_the_end,
     .beat = beat,
     .beat_data = self->guardian,
   };

@@ -67,13 +67,14 @@ gboolean pv_capture_set_capability (PvCapture *self, const char *name, GError **
 gboolean pv_capture_set_parameter (PvCapture *self, const char *name, gint64 value, GError **error);
 /* Hands @fd over under the name that pv_capture_migrate() uses. */
 gboolean pv_capture_give_fd (PvCapture *self, int fd, GError **error);
-gboolean pv_capture_migrate (PvCapture *self, GError **error);
+/* @kind: as in PV_STEP_MIGRATE. */
+gboolean pv_capture_migrate (PvCapture *self, const char *kind, GError **error);
 /* Pauses a guest that runs; written down in either case. */
 gboolean pv_capture_pause (PvCapture *self, GError **error);
 /* The guest is in the user's run state: seen to, and written down, so that nobody touches it later. */
 gboolean pv_capture_resume (PvCapture *self, GError **error);
-/* Starts to drain @fd (taken over) into capture->ram. */
-void pv_capture_start_drain (PvCapture *self, int fd);
+/* Starts to drain @fd (taken over) into capture->ram. @to_the_end: as in PvDrainOptions. */
+void pv_capture_start_drain (PvCapture *self, int fd, gboolean to_the_end);
 /* TRUE while the drain is well and nobody wants us to stop; one turn of a waiting loop: @wait_ms. */
 gboolean pv_capture_wait_a_little (PvCapture *self, guint wait_ms, GError **error);
 

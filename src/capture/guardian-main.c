@@ -23,10 +23,13 @@ enum
   RECONNECT_MS = 5000,      /* how long one try waits for libvirtd */
   TRIES = 20,               /* for errors that are not libvirtd's absence */
   BACK_OFF_US = 100 * 1000, /* doubled up to 32 times */
+  STREAM_STEP = 1 << 20,    /* bytes */
 };
 
 typedef struct
 {
+  PvFd stream;        /* the reading end of the memory stream, once we have it */
+  GThread *reader;    /* (owned) (nullable): takes in what nobody else does */
   const char *uuid;
   PvGuest *guest;     /* (owned) (nullable): NULL when libvirt has forgotten it */
   PvJournal *journal; /* (owned) (nullable): NULL: nothing is left to do */
@@ -58,6 +61,26 @@ former_state (PvJournal *journal)
   return was;
 }
 
+static gpointer
+discard_stream (gpointer data)
+{
+  int fd = GPOINTER_TO_INT (data);
+  g_autofree char *bytes = g_malloc (STREAM_STEP);
+  gssize n;
+
+  while ((n = TEMP_FAILURE_RETRY (read (fd, bytes, STREAM_STEP))) > 0)
+    continue;
+  return NULL;
+}
+
+/* From here on the stream is ours: QEMU gets rid of the rest of it. */
+static void
+take_stream (Duty *duty)
+{
+  if (duty->stream >= 0 && duty->reader == NULL)
+    duty->reader = g_thread_new ("guardian-reader", discard_stream, GINT_TO_POINTER (duty->stream));
+}
+
 static gboolean
 connection_lost (Duty *duty)
 {
@@ -74,6 +97,7 @@ let_go (Duty *duty)
   PvGuest *again = NULL;
 
   say (PV_GUARDIAN_TOOK);
+  take_stream (duty);
   if (connection_lost (duty))
     again = pv_guest_reopen (duty->guest, RECONNECT_MS, NULL);
   if (again != NULL)
@@ -83,8 +107,31 @@ let_go (Duty *duty)
     }
   syslog (LOG_WARNING, "capture of guest %s does not answer: ending it and letting the guest go on",
           pv_guest_name (duty->guest));
-  if (!pv_undo_migration (duty->guest, &error) || (was != NULL && !pv_undo_run_state (duty->guest, was, &error)))
+  if (!pv_undo_migration (duty->guest, duty->stream >= 0, was, &error) || (was != NULL && !pv_undo_run_state (duty->guest, was, &error)))
     syslog (LOG_ERR, "%s", error->message);
+}
+
+/* Like recv(2); a descriptor that comes along is the stream. */
+static gssize
+hear (Duty *duty, char *words, gsize size)
+{
+  union
+  {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE (sizeof (int))];
+  } control;
+  struct iovec data = { .iov_base = words, .iov_len = size };
+  struct msghdr message
+      = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control };
+  gssize n = TEMP_FAILURE_RETRY (recvmsg (SOCKET, &message, MSG_CMSG_CLOEXEC));
+  struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR (&message) : NULL;
+
+  if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN (sizeof (int)))
+    {
+      pv_fd_clear (&duty->stream);
+      memcpy (&duty->stream, CMSG_DATA (header), sizeof (int));
+    }
+  return n;
 }
 
 /* Until the socket closes. TRUE: the capture came to its end by itself. */
@@ -108,7 +155,7 @@ watch (Duty *duty)
           watching = FALSE;
           continue;
         }
-      n = recv (SOCKET, words, sizeof words, 0);
+      n = hear (duty, words, sizeof words);
       if (n <= 0)
         return FALSE;
       for (gssize i = 0; i < n; i++)
@@ -127,6 +174,7 @@ put_back (Duty *duty)
 {
   gulong delay = BACK_OFF_US;
 
+  take_stream (duty);
   for (guint tries = 0; tries < TRIES;)
     {
       g_autoptr(GError) error = NULL;
@@ -158,7 +206,7 @@ main (int argc, char **argv)
   static const int harmless[] = { SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT, SIGTSTP };
   g_autoptr(GError) error = NULL;
   g_autoptr(PvConnection) connection = NULL;
-  Duty duty = { 0 };
+  Duty duty = { .stream = PV_FD_NONE };
   struct stat st;
 
   if (argc != 4 || fstat (SOCKET, &st) < 0 || !S_ISSOCK (st.st_mode))

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +154,27 @@ pv_guardian_check (PvGuardian *self, GError **error)
          || pv_throw (error, PV_ERROR_FAILED,
                       "pagevault was stopped for too long while the guest waited for it: the snapshot was given up and "
                       "the guest let go on");
+}
+
+gboolean
+pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
+{
+  char word = PV_GUARDIAN_STREAM;
+  union
+  {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE (sizeof (int))];
+  } control = { .bytes = { 0 } };
+  struct iovec data = { .iov_base = &word, .iov_len = 1 };
+  struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control };
+  struct cmsghdr *header = CMSG_FIRSTHDR (&message);
+
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN (sizeof fd);
+  memcpy (CMSG_DATA (header), &fd, sizeof fd);
+  return TEMP_FAILURE_RETRY (sendmsg (self->socket, &message, MSG_NOSIGNAL)) == 1
+         || pv_throw_errno (error, errno, "cannot hand the memory stream to the guardian");
 }
 
 static void

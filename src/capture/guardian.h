@@ -36,6 +36,9 @@ gboolean pv_guardian_wait_ready (PvGuardian *self, GError **error);
 void pv_guardian_free (PvGuardian *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuardian, pv_guardian_free)
 
+/* Gives it the reading end of the memory stream's pipe (not taken over): it reads the rest when we cannot. */
+gboolean pv_guardian_give_stream (PvGuardian *self, int fd, GError **error);
+
 /* FALSE with PV_ERROR_FAILED when it is gone, or took over. Any thread; costs a system call. */
 gboolean pv_guardian_check (PvGuardian *self, GError **error);
 /* From now on (or no more) it expects a beat. */
@@ -53,6 +56,7 @@ enum
   PV_GUARDIAN_WATCH = 'w',
   PV_GUARDIAN_UNWATCH = 'u',
   PV_GUARDIAN_BEAT = 'b',
+  PV_GUARDIAN_STREAM = 's', /* comes with the descriptor */
   PV_GUARDIAN_DONE = 'd',
 };
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "capture/unprotect.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "virt/overlay-chain.h"
@@ -12,8 +13,9 @@
 enum
 {
   POLL_US = 2000,
-  /* QEMU ends a cancelled migration within this time, or something is very wrong */
-  CANCEL_PATIENCE_US = 20 * 1000 * 1000,
+  CANCEL_PATIENCE_US = 20 * 1000 * 1000, /* a cancelled migration ends within this time, or something is very wrong */
+  STALL_PATIENCE_US = 20 * 1000 * 1000,  /* a background snapshot that sends nothing for this time never will */
+  UNPROTECT_US = 500 * 1000,             /* QEMU lifts its write-protection by itself within this time, or never */
 };
 
 typedef struct
@@ -22,6 +24,7 @@ typedef struct
   guint patience_ms;
   gboolean gone;     /* libvirt knows no such domain any more */
   const char *was;   /* (nullable) (not owned): the run state that the user had it in: the steps' */
+  gboolean paused;   /* its run state is still ours to put back */
   gboolean keep;     /* overlays stay */
   GString *done;     /* (owned) */
 } Undo;
@@ -41,34 +44,6 @@ say (Undo *self, const char *format, ...)
 }
 
 /* --- run state --- */
-
-gboolean
-pv_undo_migration (PvGuest *guest, GError **error)
-{
-  static const char *const resting[] = { "none", "completed", "failed", "cancelled", NULL };
-  gint64 deadline = g_get_monotonic_time () + CANCEL_PATIENCE_US;
-  gboolean asked = FALSE;
-
-  for (;;)
-    {
-      g_auto(PvMigrationInfo) info = { 0 };
-      g_autoptr(JsonNode) reply = NULL;
-
-      if (!pv_guest_query_migrate (guest, &info, error))
-        return FALSE;
-      if (g_strv_contains (resting, info.status))
-        return TRUE;
-      if (!asked)
-        reply = pv_guest_qmp (guest, "migrate_cancel", NULL, error);
-      if (!asked && reply == NULL)
-        return FALSE;
-      asked = TRUE;
-      if (g_get_monotonic_time () > deadline)
-        return pv_throw (error, PV_ERROR_FAILED, "guest %s: QEMU does not end the migration (it says '%s')",
-                         pv_guest_name (guest), info.status);
-      g_usleep (POLL_US);
-    }
-}
 
 /* libvirt refuses to resume what runs already, and hears a moment late of what QEMU did by itself. */
 static gboolean
@@ -109,6 +84,63 @@ pv_undo_run_state (PvGuest *guest, const char *was, GError **error)
   if (g_str_equal (status, "postmigrate"))
     return make_run (guest, error) && pv_guest_suspend (guest, error);
   return TRUE;
+}
+
+/* What a migration that is waited for has got done, as long as it is not done. */
+typedef struct
+{
+  guint64 sent;    /* pages */
+  gint64 since_us; /* monotonic: when it sent the last one */
+} Advance;
+
+static gboolean
+advances (Advance *self, const PvMigrationInfo *info)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (info->ram_normal != self->sent || self->since_us == 0)
+    *self = (Advance){ info->ram_normal, now };
+  return now - self->since_us < STALL_PATIENCE_US;
+}
+
+static gboolean
+cancel_migration (PvGuest *guest, gint64 *asked_us, const char *status, GError **error)
+{
+  g_autoptr(JsonNode) reply = NULL;
+
+  if (*asked_us == 0)
+    {
+      *asked_us = g_get_monotonic_time ();
+      reply = pv_guest_qmp (guest, "migrate_cancel", NULL, error);
+      return reply != NULL;
+    }
+  return g_get_monotonic_time () - *asked_us < CANCEL_PATIENCE_US
+         || pv_throw (error, PV_ERROR_FAILED, "guest %s: QEMU does not end the migration (it says '%s')",
+                      pv_guest_name (guest), status);
+}
+
+gboolean
+pv_undo_migration (PvGuest *guest, gboolean background, const char *was, GError **error)
+{
+  static const char *const resting[] = { "none", "completed", "failed", "cancelled", NULL };
+  Advance advance = { 0 };
+  gint64 asked_us = 0;
+
+  for (;;)
+    {
+      g_auto(PvMigrationInfo) info = { 0 };
+
+      if (!pv_guest_query_migrate (guest, &info, error))
+        return FALSE;
+      if (g_strv_contains (resting, info.status))
+        return TRUE;
+      if (background && was != NULL && info.ram_normal > 0 && !pv_undo_run_state (guest, was, error))
+        return FALSE;
+      if ((!background || asked_us != 0 || !advances (&advance, &info))
+          && !cancel_migration (guest, &asked_us, info.status, error))
+        return FALSE;
+      g_usleep (POLL_US);
+    }
 }
 
 /* --- one step each --- */
@@ -154,13 +186,61 @@ undo_fd (Undo *self, const PvStep *step, GError **error)
   return FALSE;
 }
 
+/* A background snapshot that came to its end lifted the write-protection by then. One that broke off did not, in QEMU 7.2.
+ * While memory is protected, setting the capability once more is refused, for it tries to protect it: so it tells. */
+static gboolean
+ensure_unprotected (PvGuest *guest, const char *capability, GError **error)
+{
+  gint64 started = g_get_monotonic_time ();
+  gboolean tried = FALSE;
+
+  for (;;)
+    {
+      g_autoptr(GError) local = NULL;
+      gint64 waited;
+      guint n_ranges;
+
+      if (pv_guest_set_capability (guest, capability, TRUE, &local))
+        return TRUE;
+      waited = g_get_monotonic_time () - started;
+      if (!pv_connection_alive (pv_guest_connection (guest)) || waited > CANCEL_PATIENCE_US)
+        {
+          g_propagate_error (error, g_steal_pointer (&local));
+          return FALSE;
+        }
+      if (waited > UNPROTECT_US && !tried)
+        {
+          tried = TRUE;
+          if (!pv_unprotect_memory (pv_guest_uuid (guest), &n_ranges, error))
+            return FALSE;
+          g_debug ("lifted the write-protection of %u pieces of memory", n_ranges);
+        }
+      g_usleep (POLL_US);
+    }
+}
+
+static gboolean
+undo_capability (Undo *self, const PvStep *step, GError **error)
+{
+  const char *name = step->arguments[0];
+  gboolean on;
+
+  if (!pv_guest_has_capability (*self->guest, name, &on, error))
+    return FALSE;
+  if (!on)
+    return TRUE;
+  if (g_str_equal (name, "background-snapshot") && !ensure_unprotected (*self->guest, name, error))
+    return FALSE;
+  return pv_guest_set_capability (*self->guest, name, FALSE, error);
+}
+
 static gboolean
 undo_live_step (Undo *self, const PvStep *step, GError **error)
 {
   switch (step->kind)
     {
     case PV_STEP_CAPABILITY:
-      return pv_guest_set_capability (*self->guest, step->arguments[0], FALSE, error);
+      return undo_capability (self, step, error);
     case PV_STEP_PARAMETER:
       return undo_parameter (self, step, error);
     case PV_STEP_FD:
@@ -173,7 +253,8 @@ undo_live_step (Undo *self, const PvStep *step, GError **error)
       return pv_undo_run_state (*self->guest, self->was, error);
     case PV_STEP_MIGRATE:
       say (self, "the copying of its memory was ended");
-      return pv_undo_migration (*self->guest, error);
+      return pv_undo_migration (*self->guest, g_str_equal (step->arguments[0], "background"),
+                                self->paused ? self->was : NULL, error);
     default:
       return TRUE;
     }
@@ -295,6 +376,8 @@ look_ahead (Undo *self, GPtrArray *steps)
         self->was = step->arguments[2];
       else if (step->kind == PV_STEP_KEEP)
         self->keep = TRUE;
+      else if (step->kind == PV_STEP_PAUSE)
+        self->paused = !step->over;
     }
 }
 

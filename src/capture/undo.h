@@ -26,7 +26,9 @@ gboolean pv_undo_live (PvGuest **guest, PvJournal *journal, guint patience_ms, G
  * PV_STEP_BEGIN. */
 gboolean pv_undo_run_state (PvGuest *guest, const char *was, GError **error);
 
-/* Ends a migration to a descriptor that is under way; waits until QEMU is done with it. */
-gboolean pv_undo_migration (PvGuest *guest, GError **error);
+/* Ends a migration that is under way; waits until QEMU is done with it. @background: it is a background snapshot, whose
+ * stream somebody reads: it is not cancelled, but waited for (engine-qemu.c tells why), and the guest gets into the run
+ * state @was (nullable: leave it) as soon as its memory allows. */
+gboolean pv_undo_migration (PvGuest *guest, gboolean background, const char *was, GError **error);
 
 G_END_DECLS

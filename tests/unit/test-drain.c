@@ -28,6 +28,7 @@ typedef struct
   gboolean held; /* under lock */
   gint beats;
   guint64 fail_at; /* bytes; 0: never */
+  gboolean to_the_end;
 } Fixture;
 
 static void
@@ -101,6 +102,7 @@ start (Fixture *self, guint64 buffer, PvOverrun on_overrun)
     .spill_directory = self->directory,
     .sink = sink,
     .data = self,
+    .to_the_end = self->to_the_end,
     .beat = on_beat,
     .beat_data = self,
   };
@@ -325,6 +327,38 @@ test_file_full (Fixture *self, gconstpointer data)
   pv_fault_disarm ();
 }
 
+/* With to_the_end a sender never sees its reader go, whatever happens here. */
+static void
+test_to_the_end (Fixture *self, gconstpointer data)
+{
+  gboolean overrun = GPOINTER_TO_UINT (data) == PV_OVERRUN_FAIL;
+
+  hold (self, overrun);
+  self->fail_at = 3 * MIB;
+  self->to_the_end = TRUE;
+  start (self, MIB, (PvOverrun) GPOINTER_TO_UINT (data));
+  g_assert_true (send_bytes (self, 0, 40 * MIB));
+  end_of_stream (self);
+  assert_fails (self, overrun ? PV_ERROR_FAILED : PV_ERROR_CORRUPT, overrun ? "*is full*" : "garbled");
+  while (!pv_drain_at_end (self->drain))
+    g_thread_yield ();
+  g_assert_cmpuint (self->taken, <, 40 * MIB);
+}
+
+static void
+test_discard (Fixture *self, gconstpointer data)
+{
+  hold (self, TRUE);
+  self->to_the_end = TRUE;
+  start (self, MIB, PV_OVERRUN_THROTTLE);
+  g_assert_true (send_bytes (self, 0, 8));
+  pv_drain_discard (self->drain);
+  assert_fails (self, PV_ERROR_CANCELLED, "*cut off*");
+  g_assert_true (send_bytes (self, 8, 40 * MIB));
+  pv_drain_stop (self->drain);
+  g_assert_false (send_bytes (self, 40 * MIB, 400 * MIB));
+}
+
 static void
 test_stop (Fixture *self, gconstpointer data)
 {
@@ -370,6 +404,9 @@ main (int argc, char **argv)
   ADD ("/drain/sink-fails/spill", GUINT_TO_POINTER (PV_OVERRUN_SPILL), test_sink_fails);
   ADD ("/drain/sink-fails/throttle", GUINT_TO_POINTER (PV_OVERRUN_THROTTLE), test_sink_fails);
   ADD ("/drain/file-full", NULL, test_file_full);
+  ADD ("/drain/to-the-end/sink", GUINT_TO_POINTER (PV_OVERRUN_SPILL), test_to_the_end);
+  ADD ("/drain/to-the-end/overrun", GUINT_TO_POINTER (PV_OVERRUN_FAIL), test_to_the_end);
+  ADD ("/drain/discard", NULL, test_discard);
   ADD ("/drain/stop", NULL, test_stop);
   ADD ("/drain/socket", NULL, test_socket);
   return g_test_run ();

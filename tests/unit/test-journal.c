@@ -123,13 +123,13 @@ test_over_live (Fixture *self, gconstpointer data)
 
   g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_OVERLAY, "vda", "/o", "/b", NULL));
   g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_CAPABILITY, "return-path", NULL));
-  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_MIGRATE, NULL));
+  g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_MIGRATE, "precopy", NULL));
   g_assert_true (pv_journal_over_live (journal, NULL));
   g_assert_true (pv_journal_add (journal, FALSE, NULL, PV_STEP_CAPABILITY, "return-path", NULL));
   steps = steps_of (journal);
   assert_step (steps, 0, PV_STEP_OVERLAY, FALSE, "vda");
   assert_step (steps, 1, PV_STEP_CAPABILITY, TRUE, "return-path");
-  assert_step (steps, 2, PV_STEP_MIGRATE, TRUE, NULL);
+  assert_step (steps, 2, PV_STEP_MIGRATE, TRUE, "precopy");
   assert_step (steps, 4, PV_STEP_CAPABILITY, FALSE, "return-path");
 }
 
