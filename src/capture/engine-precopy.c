@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "util/cursor.h"
@@ -150,28 +151,67 @@ wait_for_end (PvCapture *capture, GError **error)
     }
 }
 
-/* From "pre-switchover" on. QEMU answers with "device" only after it has sent all that it has to send: it does that
- * without letting go of the lock that it needs to answer. */
+/* In "pre-switchover" QEMU sends nothing: waits until the reader has all that it sent before. @received: (out): bytes.
+ */
+static gboolean
+wait_for_silence (PvCapture *capture, guint64 *received, GError **error)
+{
+  int unread;
+
+  do
+    {
+      *received = pv_drain_received (capture->drain);
+      if (!pv_capture_wait_a_little (capture, 1, error))
+        return FALSE;
+      if (ioctl (capture->channel, FIONREAD, &unread) < 0)
+        return pv_throw_errno (error, errno, "cannot look into the socket");
+    }
+  while (unread > 0 || pv_drain_received (capture->drain) != *received);
+  return TRUE;
+}
+
+/* QEMU says "device" a moment before it takes its lock and sends the rest, and an answer of ours that overtakes that
+ * would cut the stream. Once something of the rest has come, the lock is taken, and given back only when all is sent:
+ * the next answer of the monitor, which needs the lock, comes after that. */
+static gboolean
+wait_for_rest (PvCapture *capture, guint64 received, GError **error)
+{
+  gint64 deadline = g_get_monotonic_time () + VERDICT_MS * 1000;
+
+  while (pv_drain_received (capture->drain) == received)
+    {
+      if (!pv_capture_wait_a_little (capture, 1, error))
+        return FALSE;
+      if (pv_drain_at_end (capture->drain) || g_get_monotonic_time () > deadline)
+        break;
+    }
+  return wait_for_status (capture, "device", FALSE, error);
+}
+
+/* From "pre-switchover" on. */
 static gboolean
 switch_over (PvCapture *capture, GError **error)
 {
   g_autoptr(JsonObject) arguments = json_object_new ();
   g_autoptr(JsonNode) reply = NULL;
+  guint64 received;
 
   json_object_set_string_member (arguments, "state", "pre-switchover");
-  if (!pv_capture_step (capture, "capture.switchover", error))
+  if (!pv_capture_step (capture, "capture.switchover", error) || !wait_for_silence (capture, &received, error))
     return FALSE;
   reply = pv_guest_qmp (capture->guest, "migrate-continue", arguments, error);
   return reply != NULL && pv_fault ("capture.switchover.continued", error)
-         && wait_for_status (capture, "device", FALSE, error) && pv_fault ("capture.switchover.sent", error)
-         && refuse (capture, error) && wait_for_end (capture, error) && pv_fault ("capture.switchover.refused", error)
+         && wait_for_status (capture, "device", FALSE, error) && wait_for_rest (capture, received, error)
+         && pv_fault ("capture.switchover.sent", error) && refuse (capture, error)
+         && wait_for_end (capture, error) && pv_fault ("capture.switchover.refused", error)
          && pv_journal_over (capture->journal, PV_STEP_MIGRATE, error) && pv_capture_resume (capture, error);
 }
 
 static gboolean
 live_freeze (PvCapture *capture, GError **error)
 {
-  return pv_journal_add (capture->journal, FALSE, error, PV_STEP_PAUSE, NULL) && pv_capture_migrate (capture, "precopy", error)
+  return pv_journal_add (capture->journal, FALSE, error, PV_STEP_PAUSE, NULL)
+         && pv_capture_migrate (capture, "precopy", error)
          && wait_for_status (capture, "pre-switchover", TRUE, error);
 }
 

@@ -107,7 +107,8 @@ let_go (Duty *duty)
     }
   syslog (LOG_WARNING, "capture of guest %s does not answer: ending it and letting the guest go on",
           pv_guest_name (duty->guest));
-  if (!pv_undo_migration (duty->guest, duty->stream >= 0, was, &error) || (was != NULL && !pv_undo_run_state (duty->guest, was, &error)))
+  if (!pv_undo_migration (duty->guest, duty->stream >= 0, was, &error)
+      || (was != NULL && !pv_undo_run_state (duty->guest, was, &error)))
     syslog (LOG_ERR, "%s", error->message);
 }
 

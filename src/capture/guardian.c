@@ -166,7 +166,9 @@ pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
     char bytes[CMSG_SPACE (sizeof (int))];
   } control = { .bytes = { 0 } };
   struct iovec data = { .iov_base = &word, .iov_len = 1 };
-  struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control };
+  struct msghdr message = {
+    .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control
+  };
   struct cmsghdr *header = CMSG_FIRSTHDR (&message);
 
   header->cmsg_level = SOL_SOCKET;

@@ -186,8 +186,9 @@ undo_fd (Undo *self, const PvStep *step, GError **error)
   return FALSE;
 }
 
-/* A background snapshot that came to its end lifted the write-protection by then. One that broke off did not, in QEMU 7.2.
- * While memory is protected, setting the capability once more is refused, for it tries to protect it: so it tells. */
+/* A background snapshot that came to its end lifted the write-protection by then. One that broke off did not, in QEMU
+ * 7.2. While memory is protected, setting the capability once more is refused, for it tries to protect it: so it
+ * tells. */
 static gboolean
 ensure_unprotected (PvGuest *guest, const char *capability, GError **error)
 {

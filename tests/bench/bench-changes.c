@@ -161,8 +161,8 @@ main (int argc, char **argv)
                       (guint8 *) new.blocks->pdata[i] + offset);
     }
   pack_group (&changes);
-  g_print ("{\"pages\": %" G_GUINT64_FORMAT ", \"changed\": %" G_GUINT64_FORMAT ", \"changed_nonzero\": %" G_GUINT64_FORMAT
-           ", \"packed_bytes\": %" G_GUINT64_FORMAT "}\n",
+  g_print ("{\"pages\": %" G_GUINT64_FORMAT ", \"changed\": %" G_GUINT64_FORMAT
+           ", \"changed_nonzero\": %" G_GUINT64_FORMAT ", \"packed_bytes\": %" G_GUINT64_FORMAT "}\n",
            changes.pages, changes.changed, changes.nonzero, changes.packed);
   return 0;
 }
