@@ -52,10 +52,10 @@ def run_bench(bench):
     memory = 512 if bench.quick else 4096
     oracle = memory // 2
     result.command("pagevault create capture NAME --engine qemu --no-disks")
-    result.command("virsh qemu-monitor-command capture --pass-fds N … getfd; migrate fd:…   (background-snapshot) | cat >/dev/null")
-    result.remark(f"A guest of {memory} MiB, half of it pages of the oracle (half of each page noise), an eighth files of "
-                  "/usr. From the start of the command to its end, for the stream from the command to its last byte; "
-                  f"cat reads from a pipe of {guests.PIPE_SIZE >> 20} MiB.")
+    result.command("virsh qemu-monitor-command capture …   (getfd, background-snapshot, migrate fd:…) | cat >/dev/null")
+    result.remark(f"A guest of {memory} MiB, half of it pages of the oracle (half of each page noise), an eighth files "
+                  "of /usr; it rests. From the start of the command to its end, for the stream from the command to its "
+                  f"last byte; cat reads from a pipe of {guests.PIPE_SIZE >> 20} MiB.")
     with guests.lab(), guests.Guest("capture", memory, files=memory // 8, oracle=oracle) as guest:
         guest.settle()
         captures = Captures(bench, guest, oracle)
@@ -66,7 +66,8 @@ def run_bench(bench):
     for name, what in (("cat", "stream into cat"), ("all new", "create, empty store"),
                        ("known", "create, 95 % known")):
         said = captures.said.get(name)
-        shares = [mib(said[key]) for key in ("zero_bytes", "known_bytes", "new_bytes", "stored_bytes")] if said else [""] * 4
+        keys = ("zero_bytes", "known_bytes", "new_bytes", "stored_bytes")
+        shares = [mib(said[key]) if said else "" for key in keys]
         rows.append([what, seconds(times[name]), f"{figure(statistics.median(times[name]) / cat)} ×", *shares])
     result.table("capture", ["what", "time", "of cat", "zero", "known", "new", "stored"], rows)
     result.at_most("everything new", statistics.median(times["all new"]) / cat, 1.3)

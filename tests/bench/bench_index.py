@@ -16,9 +16,9 @@ def number(text, pattern):
 def run_bench(bench):
     result = Result()
     result.command("bench-index NEW-DIRECTORY MILLIONS")
-    result.remark("Random names, in packs of 16384, committed by the million; then five times a further million, and the "
-                  "same five times into an empty index, each name looked up first, medians. 'with ingest': the ratio when "
-                  "everything else that is done to a chunk takes 4 µs.")
+    result.remark("Random names, in packs of 16384, committed by the million; then five times a further million, and "
+                  "the same five times into an empty index, each name looked up first, medians. 'with ingest': the "
+                  "ratio when everything else that is done to a chunk takes 4 µs.")
     rows, bars = [], []
     for millions in ((0.2, 1, 2) if bench.quick else (1, 10, 100)):
         bench.say(f"{millions} million")

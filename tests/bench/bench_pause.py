@@ -47,9 +47,11 @@ def run_bench(bench):
     if not bench.can_create():
         raise RuntimeError("this build has no 'create'")
     result.command("pagevault create pause NAME")
-    result.command("virsh snapshot-create-as pause bench --atomic --memspec file=… --diskspec vda,snapshot=external,file=…")
-    result.remark("From the STOP event to the RESUME event, by QEMU's own clock; a guest with one disk that writes 4 MiB "
-                  "of memory a second, three quarters of it filled. What pagevault reports itself (pause_ms) beside it.")
+    result.command("virsh snapshot-create-as pause bench --atomic --memspec file=…,snapshot=external "
+                   "--diskspec vda,snapshot=external,file=…")
+    result.remark("From the STOP event to the RESUME event, by QEMU's own clock; a guest with one disk that writes "
+                  "4 MiB of memory a second, three quarters of it filled. What pagevault reports itself (pause_ms) "
+                  "beside it.")
     rows = []
     large = 1024 if bench.quick else 4096
     with guests.lab():

@@ -48,10 +48,10 @@ def run_bench(bench):
     memory = 512 if bench.quick else 2048
     rate = 16384
     result.command("pagevault create stall NAME --engine qemu --no-disks --buffer SIZE --on-overrun POLICY")
-    result.remark(f"A guest of {memory} MiB with one vCPU, half of its memory pages of the oracle, of which it rewrites "
-                  f"{rate // 1024} MiB a second; everything is new to the store. The guest wakes up every 2 ms and "
-                  "notes how much later it was. Its clock stands still while QEMU is stopped, so the pause itself is not "
-                  "in these figures. 'nothing': three seconds without a capture.")
+    result.remark(f"A guest of {memory} MiB with one vCPU, half of its memory pages of the oracle, of which it "
+                  f"rewrites {rate // 1024} MiB a second; everything is new to the store. The guest wakes up every 2 ms "
+                  "and notes how much later it was. Its clock stands still while QEMU is stopped, so the pause itself "
+                  "is not in these figures. 'nothing': three seconds without a capture.")
     with guests.lab(), guests.Guest("stall", memory, files=memory // 8, oracle=memory // 2) as guest:
         guest.settle(rate)
         stalls = Stalls(bench, guest)

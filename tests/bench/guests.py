@@ -34,9 +34,22 @@ def disks(*parts):
     return os.path.join(os.environ["LAB_DIR"], "disks", *parts)
 
 
+def with_folders(paths):
+    """Relative to /, each after the folders that it lies in: the kernel makes none by itself."""
+    known = set()
+    for path in paths:
+        parts = path.split("/")[1:]
+        for i in range(1, len(parts)):
+            folder = "/".join(parts[:i])
+            if folder not in known:
+                known.add(folder)
+                yield folder
+        yield path[1:]
+
+
 def fill_initrd(size):
-    """Makes guests boot with @size bytes of files from /usr in their memory. The archive is packed because the kernel fills
-    the place of the unpacked one with 0xcc afterwards."""
+    """Makes guests boot with @size bytes of files from /usr in their memory. The archive is packed because the kernel
+    fills its place with 0xcc afterwards."""
     shutil.copyfile(os.path.join(os.environ["LAB_GUEST"], "initrd.img"), disks("initrd.img"))
     if size == 0:
         return
@@ -52,7 +65,7 @@ def fill_initrd(size):
                               stdout=subprocess.PIPE, cwd="/") as cpio, \
                 subprocess.Popen(["zstd", "-q", "-1", "--stdout"], stdin=cpio.stdout, stdout=initrd) as packer:
             cpio.stdout.close()
-            cpio.stdin.write(b"\0".join(os.fsencode(path[1:]) for path in chosen) + b"\0")
+            cpio.stdin.write(b"".join(os.fsencode(path) + b"\0" for path in with_folders(chosen)))
             cpio.stdin.close()
         if cpio.returncode != 0 or packer.returncode != 0:
             raise RuntimeError("cannot make the archive of files for the guest")

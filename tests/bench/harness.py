@@ -112,8 +112,8 @@ def run(*argv, env=None, **options):
 
 
 def timed(*argv, **options):
-    """Seconds that the program took, and seconds of CPU time that it used. What others wrote before is on disk before the
-    clock starts."""
+    """Seconds that the program took, and seconds of CPU time that it used. What others wrote before is on disk before
+    the clock starts."""
     os.sync()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()

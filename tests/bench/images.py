@@ -35,7 +35,7 @@ def usr_files():
 
 
 def file_pages():
-    """Pages as a page cache holds them: the last of a file filled up with zeros. Begins again when there are no more."""
+    """Pages as a page cache holds them: the last of a file filled up with zeros. Begins again at the end."""
     files = usr_files()
     while True:
         for path in files:
@@ -49,8 +49,8 @@ def heap_page(rng, number):
     base = 0x7F0000000000 + (number << 20)
     words = (b"node", b"string", b"request", b"session")
     return b"".join(
-        struct.pack("<QQQI12s20x", base + rng.randrange(1 << 16) * 16, base + rng.randrange(1 << 16) * 16,
-                    number * 64 + i, rng.randrange(4), words[rng.randrange(4)]) for i in range(64))[:PAGE].ljust(PAGE, b"\0")
+        struct.pack("<QQQI12s24x", base + rng.randrange(1 << 16) * 16, base + rng.randrange(1 << 16) * 16,
+                    number * 64 + i, rng.randrange(4), words[rng.randrange(4)]) for i in range(64))
 
 
 class Mix:
