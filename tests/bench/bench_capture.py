@@ -52,10 +52,10 @@ def run_bench(bench):
     memory = 512 if bench.quick else 4096
     oracle = memory // 2
     result.command("pagevault create capture NAME --engine qemu --no-disks")
-    result.command("virsh qemu-monitor-command capture …   (getfd, background-snapshot, migrate fd:…) | cat >/dev/null")
+    result.command("virsh qemu-monitor-command capture …   (getfd, migrate fd:…) | cat >/dev/null")
     result.remark(f"A guest of {memory} MiB, half of it pages of the oracle (half of each page noise), an eighth files "
                   "of /usr; it rests. From the start of the command to its end, for the stream from the command to its "
-                  f"last byte; cat reads from a pipe of {guests.PIPE_SIZE >> 20} MiB.")
+                  "last byte; the pipe is as large as that of create.")
     with guests.lab(), guests.Guest("capture", memory, files=memory // 8, oracle=oracle) as guest:
         guest.settle()
         captures = Captures(bench, guest, oracle)

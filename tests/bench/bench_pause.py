@@ -50,13 +50,13 @@ def run_bench(bench):
     result.command("virsh snapshot-create-as pause bench --atomic --memspec file=…,snapshot=external "
                    "--diskspec vda,snapshot=external,file=…")
     result.remark("From the STOP event to the RESUME event, by QEMU's own clock; a guest with one disk that writes "
-                  "4 MiB of memory a second, three quarters of it filled. What pagevault reports itself (pause_ms) "
+                  "4 MiB of memory a second, half of it filled. What pagevault reports itself (pause_ms) "
                   "beside it.")
     rows = []
     large = 1024 if bench.quick else 4096
     with guests.lab():
         for memory in (large // 8, large):
-            with guests.Guest("pause", memory, oracle=memory * 3 // 4) as guest:
+            with guests.Guest("pause", memory, oracle=memory // 2) as guest:
                 snapshots = Snapshots(bench, guest)
                 pauses = in_turns(bench.repeat, {"pagevault create": snapshots.pagevault,
                                                  "virsh snapshot-create-as": snapshots.virsh})

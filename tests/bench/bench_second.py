@@ -54,8 +54,8 @@ HEAD = ["what changed", "snapshots", "pages each", "packed by themselves", "pack
 
 
 class Content:
-    """New contents for pages, each unlike all that were before: of a file with 8 bytes changed, of noise, or what the page
-    was before with 8 bytes changed."""
+    """New contents for pages, each unlike all that were before: of a file with 8 bytes changed, of noise, or what the
+    page was before with 8 bytes changed."""
 
     def __init__(self, kind):
         self.rng = random.Random(kind)
