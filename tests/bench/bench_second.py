@@ -128,14 +128,15 @@ def take(bench, chain, image):
 
 def captured(bench, result):
     """A guest that is left alone, and one that writes; what changed is told by the images that the store gives back."""
-    memory = 256 if bench.quick else 1024
+    memory, interval = (256, 3) if bench.quick else (1024, 10)
     rows = []
     with guests.lab(), guests.Guest("second", memory, files=memory // 4, oracle=memory // 8) as guest:
-        for what, rate in [("a guest left alone for 10 s", 0), ("a guest that writes 1 MiB/s, 10 s", 1024)]:
+        for what, rate in [(f"a guest left alone for {interval} s", 0),
+                           (f"a guest that writes 1 MiB/s, {interval} s", 1024)]:
             guest.settle(rate)
             chain, old, new = Chain(bench, "store"), bench.path("old"), bench.path("new")
             for i in range(2 if bench.quick else 4):
-                time.sleep(3 if bench.quick else 10)
+                time.sleep(interval)
                 chain.took(guest.create(bench, chain.store, f"s{i}", "--no-disks"))
                 run(bench.pagevault, "--store", chain.store, "export", f"{guest.name}@s{i}", new)
                 if i > 0:

@@ -105,6 +105,14 @@ class Guest:
     def console(self, command, wait=300):
         return run(LAB, "console", self.name, command, str(wait))
 
+    def cpu(self):
+        """Seconds of CPU time that QEMU has used."""
+        with open(f"/run/libvirt/qemu/{self.name}.pid", encoding="ascii") as file:
+            pid = file.read().strip()
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def settle(self, rate=0, tick=0, sweep=0):
         """What the guest does by itself: KiB/s dirtied, ms between ticks, KiB/s verified."""
         for setting in (f"rate {rate}", f"tick {tick}", f"sweep {sweep}"):

@@ -111,16 +111,20 @@ def run(*argv, env=None, **options):
     return done.stdout.decode(errors="replace")
 
 
+def cpu_of_children():
+    """Seconds of CPU time of all programs that have ended so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def timed(*argv, **options):
     """Seconds that the program took, and seconds of CPU time that it used. What others wrote before is on disk before
     the clock starts."""
     os.sync()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_of_children()
     start = time.monotonic()
     run(*argv, **options)
-    taken = time.monotonic() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - start, cpu_of_children() - before
 
 
 def in_turns(repeat, candidates):
