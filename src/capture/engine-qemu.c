@@ -10,7 +10,8 @@
  * Once begun, a background snapshot is read to its end, also when nobody wants it any more: QEMU 7.2 lifts the
  * write-protection only there. Cancelled, or with its reader gone, it leaves memory protected by a userfaultfd that
  * nobody reads, and the guest hangs on it. So a failing capture throws the rest away (PvDrain), a killed one leaves
- * that to the guardian, which has a descriptor of the same pipe; for the death of both see unprotect.h.
+ * that to the guardian, which has a descriptor of the same pipe; for the death of both see
+ * write-protection.h.
  */
 #include "config.h"
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "capture/unprotect.h"
+#include "capture/write-protection.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "virt/overlay-chain.h"
@@ -15,7 +15,6 @@ enum
   POLL_US = 2000,
   CANCEL_PATIENCE_US = 20 * 1000 * 1000, /* a cancelled migration ends within this time, or something is very wrong */
   STALL_PATIENCE_US = 20 * 1000 * 1000,  /* a background snapshot that sends nothing for this time never will */
-  UNPROTECT_US = 500 * 1000,             /* QEMU lifts its write-protection by itself within this time, or never */
 };
 
 typedef struct
@@ -186,40 +185,6 @@ undo_fd (Undo *self, const PvStep *step, GError **error)
   return FALSE;
 }
 
-/* A background snapshot that came to its end lifted the write-protection by then. One that broke off did not, in QEMU
- * 7.2. While memory is protected, setting the capability once more is refused, for it tries to protect it: so it
- * tells. */
-static gboolean
-ensure_unprotected (PvGuest *guest, const char *capability, GError **error)
-{
-  gint64 started = g_get_monotonic_time ();
-  gboolean tried = FALSE;
-
-  for (;;)
-    {
-      g_autoptr(GError) local = NULL;
-      gint64 waited;
-      guint n_ranges;
-
-      if (pv_guest_set_capability (guest, capability, TRUE, &local))
-        return TRUE;
-      waited = g_get_monotonic_time () - started;
-      if (!pv_connection_alive (pv_guest_connection (guest)) || waited > CANCEL_PATIENCE_US)
-        {
-          g_propagate_error (error, g_steal_pointer (&local));
-          return FALSE;
-        }
-      if (waited > UNPROTECT_US && !tried)
-        {
-          tried = TRUE;
-          if (!pv_unprotect_memory (pv_guest_uuid (guest), &n_ranges, error))
-            return FALSE;
-          g_debug ("lifted the write-protection of %u pieces of memory", n_ranges);
-        }
-      g_usleep (POLL_US);
-    }
-}
-
 static gboolean
 undo_capability (Undo *self, const PvStep *step, GError **error)
 {
@@ -230,7 +195,8 @@ undo_capability (Undo *self, const PvStep *step, GError **error)
     return FALSE;
   if (!on)
     return TRUE;
-  if (g_str_equal (name, "background-snapshot") && !ensure_unprotected (*self->guest, name, error))
+  if (g_str_equal (name, "background-snapshot")
+      && !pv_write_protection_end (*self->guest, self->paused ? self->was : NULL, error))
     return FALSE;
   return pv_guest_set_capability (*self->guest, name, FALSE, error);
 }

@@ -82,7 +82,8 @@ protected_ranges (pid_t pid, GError **error)
   return g_steal_pointer (&ranges);
 }
 
-/* FALSE when this descriptor is not the one that the ranges are registered with. */
+/* Lifting the protection wakes who waits for it; unregistering alone would not. FALSE when @userfaultfd is not the
+ * one that the ranges are registered with. */
 static gboolean
 unregister_all (int userfaultfd, GArray *ranges)
 {
@@ -92,8 +93,11 @@ unregister_all (int userfaultfd, GArray *ranges)
     {
       const Range *range = &g_array_index (ranges, Range, i);
       struct uffdio_range request = { .start = range->start, .len = range->end - range->start };
+      struct uffdio_writeprotect lift = { .range = request };
 
+      all &= ioctl (userfaultfd, UFFDIO_WRITEPROTECT, &lift) == 0;
       all &= ioctl (userfaultfd, UFFDIO_UNREGISTER, &request) == 0;
+      all &= ioctl (userfaultfd, UFFDIO_WAKE, &request) == 0;
     }
   return all;
 }

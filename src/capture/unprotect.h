@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The last resort for a guest whose background snapshot broke off.
- *
- * QEMU up to some version after 7.2 stops write-protecting the guest's memory only when a background snapshot came to
- * its end. When it was cancelled or its reader went away, pages stay protected by a userfaultfd that nobody reads any
- * more, and the guest hangs on the first one that it writes to. pagevault therefore reads every such stream to its end;
- * this is for the case that all its processes were killed at once.
+/* Lifting the write-protection of a QEMU process's memory from outside: write-protection.h tells when that is needed.
  *
  * The userfaultfd is an open descriptor of QEMU's: taken out with pidfd_getfd(2), it unregisters the memory from here.
  */
