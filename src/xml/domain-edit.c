@@ -151,6 +151,26 @@ pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char 
 }
 
 gboolean
+pv_domain_xml_set_backing (PvDomainXml *self, const char *target, const char *path, GError **error)
+{
+  xmlNode *disk = pv_domain_xml_disk_node (self, target);
+  xmlNode *backing, *format, *source;
+
+  if (disk == NULL)
+    return pv_throw (error, PV_ERROR_NOT_FOUND, "domain %s has no disk %s", self->name, target);
+  drop_chain (disk);
+  backing = pv_xml_add (disk, "backingStore", NULL);
+  pv_xml_set_attr (backing, "type", "file");
+  format = pv_xml_add (backing, "format", NULL);
+  pv_xml_set_attr (format, "type", "raw");
+  source = pv_xml_add (backing, "source", NULL);
+  pv_xml_set_attr (source, "file", path);
+  pv_xml_add (backing, "backingStore", NULL); /* the chain ends here */
+  reload (self);
+  return TRUE;
+}
+
+gboolean
 pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error)
 {
   xmlNode *disk = pv_domain_xml_disk_node (self, target);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvMount: the disks of all snapshots of a store as files of a read-only file system (FUSE).
+ *
+ *   new (the file system is there) -> run (until it is unmounted, or a signal comes) -> free
+ *
+ * DIR/DOMAIN@NAME.TARGET.raw is the disk as the guest saw it. Snapshots appear and disappear as they are made and
+ * deleted. A file that is open is pinned: gc keeps what it needs, also when its snapshot is deleted. Owner and mode
+ * of a file can be changed, which libvirt does when it gives a guest its disk; they are not kept.
+ *
+ * Used by one thread; many serve behind run().
+ */
+#pragma once
+
+#include "store/store.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PvMount PvMount;
+
+/* @directory: exists. Files are for all users that their mode allows, when root mounts; else for the mounting user.
+ * PV_ERROR_UNSUPPORTED when there is no FUSE here. */
+PvMount *pv_mount_new (PvStore *store, const char *directory, GError **error);
+void pv_mount_free (PvMount *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvMount, pv_mount_free)
+
+/* Serves. SIGINT, SIGTERM and SIGHUP end it unless they have a handler of another. */
+gboolean pv_mount_run (PvMount *self, GError **error);
+
+/* TRUE when @directory is a file system of this kind. */
+gboolean pv_mount_is_there (const char *directory);
+
+G_END_DECLS
