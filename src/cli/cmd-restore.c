@@ -6,19 +6,22 @@
 #include <stdio.h>
 
 #include "capture/capture-job.h"
+#include "cli/mount-process.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "restore/restore-job.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
 
-static char *opt_name, *opt_disks_dir;
+static char *opt_name, *opt_disks, *opt_disks_dir;
 static gboolean opt_paused, opt_eager;
 
 static const GOptionEntry options[] = {
   { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "Give the guest another name, and a new UUID", "NEW" },
   { "paused", 0, 0, G_OPTION_ARG_NONE, &opt_paused, "Leave the guest paused", NULL },
   { "eager", 0, 0, G_OPTION_ARG_NONE, &opt_eager, "Load all memory before the guest runs", NULL },
+  { "disks", 0, 0, G_OPTION_ARG_STRING, &opt_disks,
+    "copy: full copies; overlay: overlays over images that the store serves (copy)", "HOW" },
   { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks_dir, "Where the new disks go (beside the original ones)",
     "DIR" },
   G_OPTION_ENTRY_NULL
@@ -55,9 +58,15 @@ read_options (PvRestoreOptions *restore, GError **error)
 {
   restore->name = opt_name;
   restore->paused = opt_paused;
-  restore->disks = PV_RESTORE_DISKS_COPY;
+  restore->disks = g_strcmp0 (opt_disks, "overlay") == 0 ? PV_RESTORE_DISKS_OVERLAY : PV_RESTORE_DISKS_COPY;
   if (opt_name != NULL && !pv_domain_name_check (opt_name, error))
     return FALSE;
+  if (opt_disks != NULL && !g_str_equal (opt_disks, "overlay") && !g_str_equal (opt_disks, "copy"))
+    {
+      g_autofree char *shown = pv_escape_for_message (opt_disks);
+
+      return pv_throw (error, PV_ERROR_INVALID, "--disks is copy or overlay, not '%s'", shown);
+    }
   return TRUE;
 }
 
@@ -91,6 +100,7 @@ run_restore (PvCli *cli, char **args, GError **error)
   g_autoptr(PvConnection) connection = NULL;
   g_autoptr(PvProgress) progress = NULL;
   g_autofree char *disks_dir = NULL;
+  g_autofree char *pool_dir = NULL;
   PvRestoreOptions restore = { 0 };
   PvRestoreResult result = { 0 };
   gboolean done;
@@ -105,6 +115,12 @@ run_restore (PvCli *cli, char **args, GError **error)
   if (connection == NULL
       || !mend (store, connection, opt_name != NULL ? opt_name : pv_snapshot_domain (snapshot), error))
     return PV_EXIT_FAILED;
+  if (restore.disks == PV_RESTORE_DISKS_OVERLAY)
+    {
+      restore.pool_dir = pool_dir = pv_mount_process_directory (cli);
+      if (!pv_mount_process_start (cli, pool_dir, error))
+        return PV_EXIT_FAILED;
+    }
   progress = pv_progress_new ();
   done = pv_restore_run (store, connection, snapshot, &restore, &result, pv_progress_update, progress,
                          cli->cancellable, error);
@@ -123,6 +139,10 @@ const PvCommand pv_command_restore = {
              "qcow2 files; no existing file is touched. A running domain of that name is refused: shut it\n"
              "off, or give the new one another name with --name. If the guest was defined persistently, so\n"
              "is the restored one, with the new disks in its definition.\n"
+             "\n"
+             "With --disks overlay the disks are small qcow2 files over images that 'pagevault mount' serves\n"
+             "from the store, which is mounted if it is not. Such a guest needs the mount, and its snapshot,\n"
+             "for as long as it has these disks.\n"
              "\n"
              "A snapshot of disks only (of a shut-off domain, or --disk-only) gives a domain that is shut\n"
              "off.\n"

@@ -17,6 +17,7 @@ extern const PvCommand pv_command_delete;
 extern const PvCommand pv_command_gc;
 extern const PvCommand pv_command_verify;
 extern const PvCommand pv_command_stat;
+extern const PvCommand pv_command_mount;
 extern const PvCommand pv_command_doctor;
 
 G_END_DECLS

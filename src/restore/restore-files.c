@@ -3,11 +3,13 @@
 
 #include "restore/restore-files.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "restore/disk-image.h"
 #include "util/error.h"
+#include "util/file.h"
 
 #define STEM_MAX 200u /* bytes: room for suffix and number below NAME_MAX */
 #define TRIES 1000u
@@ -75,9 +77,38 @@ choose_directory (PvRestoreFiles *self, const char *suffix, const char *original
   return g_path_get_dirname (original);
 }
 
+/* qemu-img overwrites what there is: the file is made first, by us. */
+static gboolean
+create_overlay (const char *backing, const char *path, GError **error)
+{
+  const char *const arguments[] = { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, path, NULL };
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0600, error);
+  g_autoptr(GSubprocess) process = NULL;
+  g_autofree char *complaint = NULL;
+
+  if (fd < 0)
+    return FALSE;
+  process = g_subprocess_newv (arguments, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error);
+  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &complaint, error)
+      && g_subprocess_get_successful (process))
+    return TRUE;
+  unlink (path);
+  if (complaint != NULL)
+    pv_throw (error, PV_ERROR_FAILED, "qemu-img: %s", g_strdelimit (g_strstrip (complaint), "\n", ' '));
+  return FALSE;
+}
+
+static gboolean
+create_file (const PvFileContent *content, const char *path, const PvTransfer *transfer, GError **error)
+{
+  if (content->backing != NULL)
+    return create_overlay (content->backing, path, error);
+  return pv_disk_image_create (content->store, content->volume, content->format, path, transfer, error);
+}
+
 const char *
-pv_restore_files_add (PvRestoreFiles *self, PvStore *store, const PvVolume *volume, const char *suffix,
-                      const char *format, const char *original, const PvTransfer *transfer, GError **error)
+pv_restore_files_add (PvRestoreFiles *self, const PvFileContent *content, const char *suffix, const char *original,
+                      const PvTransfer *transfer, GError **error)
 {
   g_autofree char *directory = choose_directory (self, suffix, original, error);
 
@@ -90,7 +121,7 @@ pv_restore_files_add (PvRestoreFiles *self, PvStore *store, const PvVolume *volu
       g_autofree char *name = g_strconcat (self->stem, number, ".", suffix, NULL);
       g_autofree char *path = g_build_filename (directory, name, NULL);
 
-      if (pv_disk_image_create (store, volume, format, path, transfer, &local))
+      if (create_file (content, path, transfer, &local))
         {
           g_ptr_array_add (self->paths, g_steal_pointer (&path));
           return g_ptr_array_index (self->paths, self->paths->len - 1);

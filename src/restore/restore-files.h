@@ -20,11 +20,19 @@ void pv_restore_files_keep (PvRestoreFiles *self);
 void pv_restore_files_free (PvRestoreFiles *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvRestoreFiles, pv_restore_files_free)
 
-/* (transfer none): path of a new file STEM.@suffix with the content of @volume as @format, "raw" or "qcow2".
- * @original: (nullable): the file that it stands for. When the name is taken, a number is added. */
-const char *pv_restore_files_add (PvRestoreFiles *self, PvStore *store, const PvVolume *volume, const char *suffix,
-                                  const char *format, const char *original, const PvTransfer *transfer,
-                                  GError **error);
+/* What a new file is made of. */
+typedef struct
+{
+  PvStore *store;
+  const PvVolume *volume;
+  const char *format;  /* "raw", "qcow2" */
+  const char *backing; /* (nullable): a raw file with the content of @volume: the new file is a qcow2 overlay over it */
+} PvFileContent;
+
+/* (transfer none): path of a new file STEM.@suffix with @content. @original: (nullable): the file that it stands for.
+ * When the name is taken, a number is added. */
+const char *pv_restore_files_add (PvRestoreFiles *self, const PvFileContent *content, const char *suffix,
+                                  const char *original, const PvTransfer *transfer, GError **error);
 
 /* (transfer full): @stem as part of a file name: letters, digits and . _ + - stay, everything else becomes _; at most
  * 200 bytes. */

@@ -188,14 +188,28 @@ name_domain (Restore *self)
 
 /* --- disks ------------------------------------------------------------------------------------------------------- */
 
+/* A disk that was plugged in later than the definition was made is not in it: @xml may lack it. */
 static gboolean
-replace_disk (Restore *self, const char *target, const char *path, GError **error)
+replace_in (PvDomainXml *xml, const char *target, const char *path, const char *backing, GError **error)
 {
-  if (!pv_domain_xml_set_disk (self->live, target, path, "qcow2", error))
-    return FALSE;
-  /* A disk that was plugged in later than the definition was made is not in it. */
-  return self->inactive == NULL || pv_domain_xml_find_disk (self->inactive, target) == NULL
-         || pv_domain_xml_set_disk (self->inactive, target, path, "qcow2", error);
+  if (xml == NULL || pv_domain_xml_find_disk (xml, target) == NULL)
+    return TRUE;
+  return pv_domain_xml_set_disk (xml, target, path, "qcow2", error)
+         && (backing == NULL || pv_domain_xml_set_backing (xml, target, backing, error));
+}
+
+/* @backing: (out) (transfer full): the served image of the disk, when the new one is to be an overlay over it. */
+static gboolean
+find_backing (Restore *self, const char *target, char **backing, GError **error)
+{
+  g_autofree char *name = NULL;
+
+  if (self->options->disks != PV_RESTORE_DISKS_OVERLAY)
+    return TRUE;
+  name = g_strconcat (pv_snapshot_full_name (self->snapshot), ".", target, ".raw", NULL);
+  *backing = g_build_filename (self->options->pool_dir, name, NULL);
+  return access (*backing, F_OK) == 0
+         || pv_throw (error, PV_ERROR_NOT_FOUND, "'%s' is not served: is another store mounted there?", *backing);
 }
 
 static gboolean
@@ -203,6 +217,8 @@ restore_disk (Restore *self, const char *target, const char *original, gboolean 
 {
   const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_DISK, target);
   g_autofree char *suffix = NULL;
+  g_autofree char *backing = NULL;
+  PvFileContent content;
   const char *path;
 
   if (volume == NULL && (readonly || original == NULL))
@@ -213,8 +229,12 @@ restore_disk (Restore *self, const char *target, const char *original, gboolean 
                      "'pagevault export' writes the memory for 'virsh restore' if you know that '%s' has not changed",
                      target, original);
   suffix = g_strconcat (target, ".qcow2", NULL);
-  path = pv_restore_files_add (self->files, self->store, volume, suffix, "qcow2", original, &self->transfer, error);
-  return path != NULL && replace_disk (self, target, path, error);
+  if (!find_backing (self, target, &backing, error))
+    return FALSE;
+  content = (PvFileContent) { self->store, volume, "qcow2", backing };
+  path = pv_restore_files_add (self->files, &content, suffix, original, &self->transfer, error);
+  return path != NULL && replace_in (self->live, target, path, backing, error)
+         && replace_in (self->inactive, target, path, backing, error);
 }
 
 static gboolean
@@ -241,12 +261,14 @@ static gboolean
 restore_nvram (Restore *self, GError **error)
 {
   const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_BLOB, PV_BLOB_NVRAM);
+  PvFileContent content;
   const char *path;
 
   if (volume == NULL)
     return TRUE;
-  path = pv_restore_files_add (self->files, self->store, volume, "nvram.fd", "raw", pv_domain_xml_nvram (self->live),
-                               &self->transfer, error);
+  content = (PvFileContent) { self->store, volume, "raw", NULL };
+  path = pv_restore_files_add (self->files, &content, "nvram.fd", pv_domain_xml_nvram (self->live), &self->transfer,
+                               error);
   return path != NULL && pv_domain_xml_set_nvram (self->live, path, error)
          && (self->inactive == NULL || pv_domain_xml_set_nvram (self->inactive, path, error));
 }

@@ -22,6 +22,7 @@ typedef struct
   const char *name;      /* (nullable): another domain name: gets a new UUID */
   gboolean paused;       /* leave it paused */
   PvRestoreDisks disks;
+  const char *pool_dir;  /* for overlays: the directory in which the store's disks are served (pool/mount.h) */
   const char *disks_dir; /* (nullable): directory of the new disks; the directory of the original disk */
 } PvRestoreOptions;
 

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "cli/mount-process.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/mount.h"
+#include "util/error.h"
+#include "util/file.h"
+
+#define DIGEST_PART 12 /* hexadecimal digits of the store's path that tell stores apart */
+
+char *
+pv_mount_process_directory (PvCli *cli)
+{
+  g_autofree char *store = g_canonicalize_filename (cli->store_directory, NULL);
+  g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, store, -1);
+
+  digest[DIGEST_PART] = '\0';
+  if (geteuid () == 0)
+    return g_build_filename ("/run/pagevault-disks", digest, NULL); /* /run/pagevault is for root only */
+  return g_build_filename (g_get_user_runtime_dir (), "pagevault", digest, NULL);
+}
+
+/* In the child: a session of its own, so that neither the terminal nor the shell ends it. */
+static void
+leave_session (gpointer data)
+{
+  setsid ();
+}
+
+/* Waits for the line that says that the files are there; without one, what the child said is the error. */
+static gboolean
+wait_ready (int out, int err, GError **error)
+{
+  char line[8] = "";
+  char complaint[1000] = "";
+
+  if (pv_read_full (out, line, strlen ("ready\n"), "the mount process", NULL) == (gssize) strlen ("ready\n"))
+    return TRUE;
+  if (pv_read_full (err, complaint, sizeof complaint - 1, "the mount process", NULL) <= 0)
+    return pv_throw (error, PV_ERROR_FAILED, "the process that serves the disks ended at once");
+  g_strchomp (complaint);
+  return pv_throw (error, PV_ERROR_FAILED, "%s",
+                   complaint + (g_str_has_prefix (complaint, "pagevault: ") ? strlen ("pagevault: ") : 0));
+}
+
+static gboolean
+spawn (PvCli *cli, const char *directory, GError **error)
+{
+  g_autofree char *store = g_canonicalize_filename (cli->store_directory, NULL);
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char *argv[] = { program, "--store", store, "mount", "--foreground", "--", directory, NULL };
+  g_auto(PvFd) out = PV_FD_NONE;
+  g_auto(PvFd) err = PV_FD_NONE;
+  g_autoptr(GError) local = NULL;
+
+  if (program == NULL
+      || !g_spawn_async_with_pipes ("/", (char **) argv, NULL, G_SPAWN_DEFAULT, leave_session, NULL, NULL, NULL, &out,
+                                    &err, &local))
+    return pv_throw (error, PV_ERROR_FAILED, "cannot start the process that serves the disks: %s",
+                     local != NULL ? local->message : "no /proc");
+  return wait_ready (out, err, error);
+}
+
+/* Guests' QEMU must get through, and see no more than the file that it is told of. */
+static gboolean
+make_directory (const char *directory, GError **error)
+{
+  mode_t mask = umask (0);
+  gboolean made = pv_mkdirs (directory, 0711, error);
+
+  umask (mask);
+  return made;
+}
+
+gboolean
+pv_mount_process_start (PvCli *cli, const char *directory, GError **error)
+{
+  if (pv_mount_is_there (directory))
+    return TRUE;
+  return make_directory (directory, error) && spawn (cli, directory, error);
+}
