@@ -123,7 +123,7 @@ do_getattr (const char *path, struct stat *st, struct fuse_file_info *file)
     }
   if (file != NULL)
     {
-      /* An open file is there, whether its snapshot is listed or not: the kernel asks again and again while it reads. */
+      /* An open file is there, whether its snapshot is listed or not: the kernel asks again while it reads. */
       const OpenDisk *disk = (const OpenDisk *) (gsize) file->fh;
 
       fill_stat (self, path, disk->snapshot, disk->volume, st);
