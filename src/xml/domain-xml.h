@@ -78,8 +78,8 @@ gboolean pv_domain_xml_set_disk (PvDomainXml *self, const char *target, const ch
 /* Likewise for a block device: <source dev=…>. */
 gboolean pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, const char *path, const char *format,
                                        GError **error);
-/* Says that the disk's file is an overlay over the raw file @path and nothing else: libvirt then believes that, and does
- * not look into the files before it has given them to the guest. */
+/* Says that the disk's file is an overlay over the raw file @path and nothing else: libvirt then believes that, and
+ * does not look into the files before it has given them to the guest. */
 gboolean pv_domain_xml_set_backing (PvDomainXml *self, const char *target, const char *path, GError **error);
 /* The disk gets the source (file or block device) and format that the disk of the same target has in @from. */
 gboolean pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error);
