@@ -18,7 +18,7 @@
 
 G_BEGIN_DECLS
 
-#define PV_FRAME_CHUNKS 32u                                  /* slots in a full frame of chunks: 128 KiB */
+#define PV_FRAME_CHUNKS 64u                                  /* slots in a full frame of chunks: 256 KiB */
 #define PV_FRAME_NODES 256u                                  /* most slots in a frame of nodes */
 #define PV_FRAME_PLAIN_MAX (256u << 10)                      /* bytes of plaintext in any frame */
 #define PV_FRAME_HEADER_SIZE 32u                             /* bytes */

@@ -6,22 +6,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "pack/pack-output.h"
 #include "pack/pack-table-builder.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/file.h"
-
-#define BUFFER_SIZE (1u << 20)    /* bytes gathered before they are written */
-#define WRITEBACK_SIZE (8u << 20) /* bytes after which the kernel is asked to put them on disk */
 
 struct _PvPackWriter
 {
   char *path;                /* (owned) */
   PvFd fd;                   /* (owned) */
   PvPackTableBuilder *table; /* (owned) */
-  GByteArray *buffer;        /* (owned): not yet written */
-  guint64 written;           /* bytes */
-  guint64 writeback;         /* bytes that the kernel was told to put on disk */
+  PvPackOutput *output;      /* (owned) */
   gboolean sealed;
 };
 
@@ -43,8 +39,9 @@ pv_pack_writer_new (const char *path, GError **error)
   self->path = g_strdup (path);
   self->fd = pv_fd_steal (&fd);
   self->table = pv_pack_table_builder_new ();
-  self->buffer = g_byte_array_sized_new (BUFFER_SIZE + PV_FRAME_STORED_MAX);
-  g_byte_array_append (self->buffer, pv_pack_header, PV_PACK_HEADER_SIZE);
+  self->output = pv_pack_output_new (self->fd, path);
+  if (!pv_pack_output_append (self->output, pv_pack_header, PV_PACK_HEADER_SIZE, error))
+    g_clear_pointer (&self, pv_pack_writer_free);
   return self;
 }
 
@@ -55,28 +52,11 @@ pv_pack_writer_free (PvPackWriter *self)
     return;
   if (!self->sealed)
     unlink (self->path);
+  pv_pack_output_free (self->output);
   pv_fd_clear (&self->fd);
   pv_pack_table_builder_free (self->table);
-  g_byte_array_unref (self->buffer);
   g_free (self->path);
   g_free (self);
-}
-
-static gboolean
-flush (PvPackWriter *self, GError **error)
-{
-  if (!pv_write_all (self->fd, self->buffer->data, self->buffer->len, self->path, error))
-    return FALSE;
-  self->written += self->buffer->len;
-  g_byte_array_set_size (self->buffer, 0);
-  if (self->written - self->writeback >= WRITEBACK_SIZE)
-    {
-      /* A hint: whether it is taken or not, seal syncs the file. */
-      (void) sync_file_range (self->fd, (off64_t) self->writeback, (off64_t) (self->written - self->writeback),
-                              SYNC_FILE_RANGE_WRITE);
-      self->writeback = self->written;
-    }
-  return TRUE;
 }
 
 gboolean
@@ -91,11 +71,9 @@ pv_pack_writer_append (PvPackWriter *self, const guint8 *frame_bytes, gsize fram
   if (!pv_frame_info (frame_bytes, frame_size, &info, error))
     return FALSE;
   g_return_val_if_fail (info.stored_size == frame_size && info.n_slots == n_slots, FALSE);
-  if (self->buffer->len >= BUFFER_SIZE && !flush (self, error))
+  if (!pv_pack_table_builder_add (self->table, &info, names, sizes, error)
+      || !pv_pack_output_append (self->output, frame_bytes, frame_size, error))
     return FALSE;
-  if (!pv_pack_table_builder_add (self->table, &info, names, sizes, error))
-    return FALSE;
-  g_byte_array_append (self->buffer, frame_bytes, (guint) frame_size);
   *frame = number;
   return TRUE;
 }
@@ -115,6 +93,8 @@ pv_pack_writer_n_objects (const PvPackWriter *self)
 gboolean
 pv_pack_writer_seal (PvPackWriter *self, PvName *pack_name, guint64 *size, GError **error)
 {
+  g_autoptr(GByteArray) tail = g_byte_array_new ();
+
   g_return_val_if_fail (!self->sealed, FALSE);
   g_return_val_if_fail (pv_pack_table_builder_n_frames (self->table) > 0, FALSE);
 
@@ -123,10 +103,11 @@ pv_pack_writer_seal (PvPackWriter *self, PvName *pack_name, guint64 *size, GErro
       g_prefix_error (error, "cannot seal '%s': ", self->path);
       return FALSE;
     }
-  pv_pack_table_builder_finish (self->table, self->buffer, pack_name);
-  if (!flush (self, error) || !pv_fsync (self->fd, self->path, error))
+  *size = pv_pack_writer_size (self);
+  pv_pack_table_builder_finish (self->table, tail, pack_name);
+  if (!pv_pack_output_append (self->output, tail->data, tail->len, error)
+      || !pv_pack_output_finish (self->output, error) || !pv_fsync (self->fd, self->path, error))
     return FALSE;
-  *size = self->written;
   self->sealed = TRUE;
   return TRUE;
 }

@@ -4,8 +4,8 @@
  * new (a file in the transaction's own directory) -> append (many frames) -> seal (chunk table and footer behind the
  * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called
  * by the SHA-256 of its table, which names every object and every frame checksum in it; the same frames always give the
- * same name. Frames are gathered and written a mebibyte at a time, and the kernel is told early to put them on disk, so
- * that the fsync at the end is short. Not shareable between threads: the store serializes appends.
+ * same name. Large packs are written behind the caller's back and past the page cache (PvPackOutput), so that appending
+ * is short and so is the fsync at the end. Not shareable between threads: the store serializes appends.
  */
 #pragma once
 

@@ -14,15 +14,20 @@ enum
   BATCH_BYTES = PV_BATCH_CHUNKS * PV_CHUNK_SIZE,
 };
 
+/* New chunks on their way into a frame. */
+struct _PvGather
+{
+  guint n;
+  PvName names[PV_FRAME_CHUNKS];
+  guint8 plain[PV_FRAME_CHUNKS * PV_CHUNK_SIZE];
+};
+
 struct _PvIngestContext
 {
   PvTxn *txn;
   PvNamer *namer;
   PvFrameCodec *codec;
   GByteArray *encoded;
-  guint n; /* chunks gathered for the next frame */
-  PvName names[PV_FRAME_CHUNKS];
-  guint8 plain[PV_FRAME_CHUNKS * PV_CHUNK_SIZE];
 };
 
 /* A chunk of a batch that is neither zero nor as in the base. */
@@ -82,28 +87,52 @@ context_give (PvTxn *txn, PvIngestContext *context)
   g_ptr_array_add (txn->contexts, context);
 }
 
-static gboolean
-context_write_frame (PvIngestContext *context, GError **error)
-{
-  guint n = context->n;
+/* --- frames ------------------------------------------------------------------------------------------------------- */
 
-  if (n == 0)
-    return TRUE;
-  context->n = 0;
+/* All threads gather for one frame, so that what lay side by side in the volume lies side by side in frames: that
+ * packs better, and is what a restore asks for together. Whoever fills it up takes it away and compresses it. */
+
+static gboolean
+write_frame (PvIngestContext *context, PvGather *gather, GError **error)
+{
+  guint n = gather->n;
+
+  gather->n = 0;
   g_byte_array_set_size (context->encoded, 0);
-  return pv_frame_encode (context->codec, PV_FRAME_KIND_CHUNKS, n, context->plain, (gsize) n * PV_CHUNK_SIZE,
+  return pv_frame_encode (context->codec, PV_FRAME_KIND_CHUNKS, n, gather->plain, (gsize) n * PV_CHUNK_SIZE,
                           context->encoded, error)
-         && pv_pack_sink_append (context->txn->sink, context->encoded->data, context->encoded->len, context->names,
+         && pv_pack_sink_append (context->txn->sink, context->encoded->data, context->encoded->len, gather->names,
                                  NULL, n, error);
 }
 
+/* Under gather_lock, which is let go of meanwhile. */
 static gboolean
-context_add (PvIngestContext *context, const PvName *name, const guint8 *data, GError **error)
+write_full_locked (PvIngestContext *context, GError **error)
 {
-  context->names[context->n] = *name;
-  memcpy (context->plain + (gsize) context->n * PV_CHUNK_SIZE, data, PV_CHUNK_SIZE);
-  context->n++;
-  return context->n < PV_FRAME_CHUNKS || context_write_frame (context, error);
+  PvTxn *txn = context->txn;
+  PvGather *full = g_steal_pointer (&txn->gather);
+  gboolean ok;
+
+  txn->gather = txn->spare_gathers->len > 0
+                  ? g_ptr_array_steal_index_fast (txn->spare_gathers, txn->spare_gathers->len - 1)
+                  : g_new0 (PvGather, 1);
+  g_mutex_unlock (&txn->gather_lock);
+  ok = write_frame (context, full, error);
+  g_mutex_lock (&txn->gather_lock);
+  g_ptr_array_add (txn->spare_gathers, full);
+  return ok;
+}
+
+/* Under gather_lock. */
+static gboolean
+gather_locked (PvIngestContext *context, const PvName *name, const guint8 *data, GError **error)
+{
+  PvGather *gather = context->txn->gather;
+
+  gather->names[gather->n] = *name;
+  memcpy (gather->plain + (gsize) gather->n * PV_CHUNK_SIZE, data, PV_CHUNK_SIZE);
+  gather->n++;
+  return gather->n < PV_FRAME_CHUNKS || write_full_locked (context, error);
 }
 
 /* --- the work ----------------------------------------------------------------------------------------------------- */
@@ -182,6 +211,7 @@ static gboolean
 store_chunks (PvIngestContext *context, PvBatch *batch, Unknown *unknown, GError **error)
 {
   PvTxn *txn = context->txn;
+  g_autoptr(GMutexLocker) locker = NULL;
 
   if (unknown->n > 0
       && !pv_index_writer_lookup_many (txn->index, unknown->names, unknown->n, unknown->locations, unknown->found,
@@ -200,7 +230,9 @@ store_chunks (PvIngestContext *context, PvBatch *batch, Unknown *unknown, GError
           continue;
         }
       count (&txn->fresh, size);
-      if (!context_add (context, &unknown->names[i], batch->data + (gsize) at * PV_CHUNK_SIZE, error))
+      if (locker == NULL)
+        locker = g_mutex_locker_new (&txn->gather_lock);
+      if (!gather_locked (context, &unknown->names[i], batch->data + (gsize) at * PV_CHUNK_SIZE, error))
         return FALSE;
     }
   return TRUE;
@@ -250,6 +282,8 @@ pv_ingest_start (PvTxn *txn, guint n_threads, GError **error)
     n_threads = MIN (g_get_num_processors (), N_THREADS_MAX);
   txn->idle = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_batch_free);
   txn->contexts = g_ptr_array_new_with_free_func (context_free);
+  txn->gather = g_new0 (PvGather, 1);
+  txn->spare_gathers = g_ptr_array_new_with_free_func (g_free);
   for (guint i = 0; i < n_threads; i++)
     g_ptr_array_add (txn->contexts, context_new (txn));
   txn->batches_max = MAX (txn->batches_max, n_threads);
@@ -297,22 +331,10 @@ pv_ingest_wait (PvVolumeWriter *volume, GError **error)
   return pv_txn_check (volume->txn, error);
 }
 
-/* The chunks of all contexts are put together, so that at most one frame is not full. */
 gboolean
 pv_ingest_flush (PvTxn *txn, GError **error)
 {
-  PvIngestContext *first = txn->contexts->pdata[0];
-
-  for (guint i = 1; i < txn->contexts->len; i++)
-    {
-      PvIngestContext *context = txn->contexts->pdata[i];
-
-      for (guint k = 0; k < context->n; k++)
-        if (!context_add (first, &context->names[k], context->plain + (gsize) k * PV_CHUNK_SIZE, error))
-          return FALSE;
-      context->n = 0;
-    }
-  return context_write_frame (first, error);
+  return txn->gather->n == 0 || write_frame (txn->contexts->pdata[0], txn->gather, error);
 }
 
 void
@@ -321,4 +343,6 @@ pv_ingest_stop (PvTxn *txn)
   g_clear_pointer (&txn->pool, pv_workers_free);
   g_clear_pointer (&txn->contexts, g_ptr_array_unref);
   g_clear_pointer (&txn->idle, g_ptr_array_unref);
+  g_clear_pointer (&txn->gather, g_free);
+  g_clear_pointer (&txn->spare_gathers, g_ptr_array_unref);
 }

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 #define PV_BATCH_CHUNKS 128u /* chunks given to a pool thread at once: 512 KiB */
 
 typedef struct _PvIngestContext PvIngestContext; /* what a pool thread works with (ingest.c) */
+typedef struct _PvGather PvGather;               /* chunks of the next frame (ingest.c) */
 typedef struct _PvNodeSink PvNodeSink;           /* nodes waiting for their frame (node-sink.c) */
 
 struct _PvTxn
@@ -45,6 +46,10 @@ struct _PvTxn
   GPtrArray *contexts;     /* of PvIngestContext, idle; under lock */
   GPtrArray *volumes;      /* of PvVolumeWriter; under lock */
   GHashTable *attachments; /* char* -> GBytes; under lock */
+
+  GMutex gather_lock;
+  PvGather *gather;         /* (owned): being filled; under gather_lock */
+  GPtrArray *spare_gathers; /* of PvGather; under gather_lock */
 };
 
 typedef struct
@@ -92,7 +97,7 @@ void pv_batch_free (PvBatch *batch);
 gboolean pv_ingest_submit (PvTxn *txn, PvBatch *batch, GError **error);
 /* Waits until no batch of @volume is under way. */
 gboolean pv_ingest_wait (PvVolumeWriter *volume, GError **error);
-/* Writes what the threads have gathered. No batch may be under way. */
+/* Writes the chunks that did not fill a frame. No batch may be under way. */
 gboolean pv_ingest_flush (PvTxn *txn, GError **error);
 /* Ends the pool; batches not begun are dropped. */
 void pv_ingest_stop (PvTxn *txn);

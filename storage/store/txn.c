@@ -32,7 +32,7 @@
 
 enum
 {
-  BUFFER_DEFAULT = 64 << 20, /* bytes */
+  BUFFER_DEFAULT = 8 << 20, /* bytes: more would leave the processor's caches */
 };
 
 void
@@ -100,6 +100,7 @@ pv_store_begin (PvStore *store, const PvTxnOptions *options, GError **error)
 
   self->store = pv_store_ref (store);
   g_mutex_init (&self->lock);
+  g_mutex_init (&self->gather_lock);
   g_cond_init (&self->progress);
   self->volumes = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_volume_writer_free);
   self->attachments = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
@@ -125,6 +126,7 @@ pv_txn_free (PvTxn *self)
   g_clear_error (&self->error);
   g_cond_clear (&self->progress);
   g_mutex_clear (&self->lock);
+  g_mutex_clear (&self->gather_lock);
   pv_store_unref (self->store);
   g_free (self);
 }

@@ -23,7 +23,7 @@ typedef struct
 {
   PvSnapshot *base; /* (nullable) (not owned): volumes of the same kind and name are looked at first */
   guint n_threads;  /* 0 = one per CPU, at most 8 */
-  gsize buffer;     /* bytes waiting for the pool; 0 = 64 MiB */
+  gsize buffer;     /* bytes waiting for the pool; 0 = 8 MiB */
 } PvTxnOptions;
 
 /* Counted at the source, in bytes of plaintext, except stored_bytes. */
