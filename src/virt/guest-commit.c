@@ -248,12 +248,22 @@ have_job (Commit *self, GError **error)
 static gboolean
 commit_online (Commit *self, const char *top, GCancellable *cancellable, GError **error)
 {
+  g_autoptr(GError) local = NULL;
   g_autofree char *now = NULL;
 
   if (!pv_same_image (top, self->base))
     {
       self->events = pv_guest_events_new (self->guest, NULL);
-      if (!have_job (self, error) || !run_job (self, cancellable, error))
+      if (!have_job (self, &local))
+        {
+          /* the pivot of an earlier try may have taken effect since we looked */
+          now = pv_guest_active_layer (self->guest, self->target, NULL);
+          if (now != NULL && pv_same_image (now, self->base))
+            return mend_inactive (self, error);
+          g_propagate_error (error, g_steal_pointer (&local));
+          return FALSE;
+        }
+      if (!run_job (self, cancellable, error))
         return FALSE;
       now = pv_guest_active_layer (self->guest, self->target, error);
       if (now == NULL)

@@ -79,6 +79,8 @@ pv_merge_runs (guint8 *data, gsize n, const gsize *ends, guint n_runs)
   guint8 *from = data;
   guint8 *to = spare;
 
+  if (n == 0) /* and @data may be NULL */
+    return 0;
   for (guint i = 0; i < n_runs; i++)
     bounds[i + 1] = ends[i];
   while (n_runs > 1)
