@@ -3,14 +3,7 @@
 
 #include "cli/commands.h"
 
-#include <stdio.h>
-
-#include "capture/capture-job.h"
-#include "cli/mount-process.h"
-#include "cli/output.h"
-#include "cli/progress.h"
-#include "restore/restore-job.h"
-#include "util/error.h"
+#include "cli/restore-common.h"
 #include "util/snapshot-name.h"
 
 static char *opt_name, *opt_disks, *opt_disks_dir;
@@ -30,103 +23,40 @@ static const GOptionEntry options[] = {
 static void
 print_result (PvCli *cli, PvSnapshot *snapshot, const PvRestoreResult *result)
 {
-  if (cli->json)
+  g_autoptr(JsonBuilder) builder = NULL;
+
+  if (!cli->json)
     {
-      g_autoptr(JsonBuilder) builder = json_builder_new ();
-
-      json_builder_begin_object (builder);
-      pv_json_string (builder, "domain", result->domain);
-      pv_json_boolean (builder, "lazy", result->lazy);
-      pv_json_number (builder, "running_ms", result->running_ms);
-      pv_json_number (builder, "total_ms", result->total_ms);
-      pv_json_size (builder, "pages_on_demand", result->pages_on_demand);
-      json_builder_end_object (builder);
-      pv_json_print (builder);
+      pv_restore_print (snapshot, result);
+      return;
     }
-  else if (pv_snapshot_volumes_size (snapshot, PV_VOLUME_RAM) == 0)
-    printf ("%s is back, shut off\n", result->domain);
-  else
-    {
-      g_autofree char *running = pv_output_duration (result->running_ms);
-
-      printf ("%s is back after %s\n", result->domain, running);
-    }
-}
-
-static gboolean
-read_options (PvRestoreOptions *restore, GError **error)
-{
-  restore->name = opt_name;
-  restore->paused = opt_paused;
-  restore->disks = g_strcmp0 (opt_disks, "overlay") == 0 ? PV_RESTORE_DISKS_OVERLAY : PV_RESTORE_DISKS_COPY;
-  if (opt_name != NULL && !pv_domain_name_check (opt_name, error))
-    return FALSE;
-  if (opt_disks != NULL && !g_str_equal (opt_disks, "overlay") && !g_str_equal (opt_disks, "copy"))
-    {
-      g_autofree char *shown = pv_escape_for_message (opt_disks);
-
-      return pv_throw (error, PV_ERROR_INVALID, "--disks is copy or overlay, not '%s'", shown);
-    }
-  return TRUE;
-}
-
-/* A capture that was killed may have left something of a domain of the name. */
-static gboolean
-mend (PvStore *store, PvConnection *connection, const char *domain, GError **error)
-{
-  g_autoptr(GError) local = NULL;
-  g_autoptr(PvGuest) guest = pv_guest_lookup (connection, domain, &local);
-  g_autofree char *mended = NULL;
-
-  if (guest == NULL && g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
-    return TRUE;
-  if (guest == NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&local));
-      return FALSE;
-    }
-  if (!pv_capture_recover (store, guest, &mended, error))
-    return FALSE;
-  if (mended != NULL)
-    fprintf (stderr, "pagevault: %s: mended after a capture that was killed: %s\n", domain, mended);
-  return TRUE;
+  builder = json_builder_new ();
+  json_builder_begin_object (builder);
+  pv_restore_add_json (builder, result);
+  json_builder_end_object (builder);
+  pv_json_print (builder);
 }
 
 static PvExit
 run_restore (PvCli *cli, char **args, GError **error)
 {
-  g_autoptr(PvStore) store = NULL;
-  g_autoptr(PvSnapshot) snapshot = NULL;
-  g_autoptr(PvConnection) connection = NULL;
-  g_autoptr(PvProgress) progress = NULL;
+  g_auto(PvRestoreGround) ground = { 0 };
   g_autofree char *disks_dir = NULL;
-  g_autofree char *pool_dir = NULL;
-  PvRestoreOptions restore = { 0 };
+  g_autofree char *domain = NULL;
+  PvRestoreOptions restore = { .name = opt_name, .paused = opt_paused };
   PvRestoreResult result = { 0 };
   gboolean done;
 
-  if (!pv_cli_check_snapshot (cli, args[0], error) || !read_options (&restore, error))
+  if (!pv_cli_check_snapshot (cli, args[0], error) || !pv_snapshot_name_parse (args[0], &domain, NULL, error)
+      || !pv_restore_parse_disks (opt_disks, &restore.disks, error)
+      || (opt_name != NULL && !pv_domain_name_check (opt_name, error)))
     return PV_EXIT_USAGE;
   if (opt_disks_dir != NULL)
     restore.disks_dir = disks_dir = g_canonicalize_filename (opt_disks_dir, NULL);
-  store = pv_cli_open_store (cli, 0, error);
-  snapshot = store != NULL ? pv_cli_lookup (cli, store, args[0], error) : NULL;
-  connection = snapshot != NULL ? pv_cli_open_connection (cli, error) : NULL;
-  if (connection == NULL
-      || !mend (store, connection, opt_name != NULL ? opt_name : pv_snapshot_domain (snapshot), error))
-    return PV_EXIT_FAILED;
-  if (restore.disks == PV_RESTORE_DISKS_OVERLAY)
-    {
-      restore.pool_dir = pool_dir = pv_mount_process_directory (cli);
-      if (!pv_mount_process_start (cli, pool_dir, error))
-        return PV_EXIT_FAILED;
-    }
-  progress = pv_progress_new ();
-  done = pv_restore_run (store, connection, snapshot, &restore, &result, pv_progress_update, progress,
-                         cli->cancellable, error);
-  g_clear_pointer (&progress, pv_progress_free);
+  done = pv_restore_ground_open (&ground, cli, args[0], opt_name != NULL ? opt_name : domain, error)
+         && pv_restore_ground_run (&ground, cli, &restore, &result, error);
   if (done)
-    print_result (cli, snapshot, &result);
+    print_result (cli, ground.snapshot, &result);
   pv_restore_result_clear (&result);
   return done ? PV_EXIT_OK : PV_EXIT_FAILED;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvRestoreFiles: the files that a restore makes, so that it can take exactly these away again.
+/* PvRestoreFiles: the files that a restore makes. Each is written down in the journal before it has a name, so that
+ * pv_restore_undo() can take exactly these away again.
  *
- *   new -> add (many) -> keep, when the guest has them; free without keep removes them, newest first
+ *   new -> add (many) -> free, which leaves them where they are
  *
  * No file that exists is ever touched. One thread.
  */
 #pragma once
 
+#include "restore/restore-journal.h"
 #include "restore/transfer.h"
 
 G_BEGIN_DECLS
@@ -14,9 +16,8 @@ G_BEGIN_DECLS
 typedef struct _PvRestoreFiles PvRestoreFiles;
 
 /* @stem: what the names of all files begin with; characters that some program takes for special are replaced.
- * @directory: (nullable): where they go; beside the file that each stands for. */
-PvRestoreFiles *pv_restore_files_new (const char *stem, const char *directory);
-void pv_restore_files_keep (PvRestoreFiles *self);
+ * @directory: (nullable): where they go; beside the file that each stands for. @journal: borrowed. */
+PvRestoreFiles *pv_restore_files_new (PvRestoreJournal *journal, const char *stem, const char *directory);
 void pv_restore_files_free (PvRestoreFiles *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvRestoreFiles, pv_restore_files_free)
 

@@ -1,362 +1,215 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Eager restore: new disks first, then a save image that libvirt loads, then the definition. Until the last step has
- * succeeded everything can be taken back: files by PvRestoreFiles, the guest and its definition by undo(). */
+/* A restore, step by step; what must be undone is written down first (restore/restore-journal.h). */
 #include "config.h"
 
 #include "restore/restore-job.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdarg.h>
 
-#include "restore/memory-image.h"
-#include "restore/restore-files.h"
+#include "restore/restore-job-private.h"
+#include "restore/restore-undo.h"
 #include "util/error.h"
-#include "util/file.h"
-#include "util/snapshot-name.h"
-#include "virt/attachments.h"
+#include "util/fault.h"
 #include "virt/host.h"
-#include "xml/domain-xml.h"
 
-typedef struct
-{
-  PvStore *store;
-  PvConnection *connection;
-  PvSnapshot *snapshot;
-  const PvRestoreOptions *options;
-  PvTransfer transfer;
-  const char *domain;     /* (not owned): the name that the guest gets */
-  gboolean has_memory;
-  PvDomainXml *live;      /* (owned): the guest as it ran, changed for its new life */
-  PvDomainXml *inactive;  /* (owned) (nullable): its definition, likewise */
-  PvRestoreFiles *files;  /* (owned) */
-  gboolean started;       /* the guest is ours to end when something fails */
-} Restore;
-
-static void
-restore_clear (Restore *self)
+void
+pv_restore_clear (PvRestore *self)
 {
   g_clear_pointer (&self->live, pv_domain_xml_free);
   g_clear_pointer (&self->inactive, pv_domain_xml_free);
+  g_clear_pointer (&self->old, pv_guest_unref);
   g_clear_pointer (&self->files, pv_restore_files_free);
+  g_clear_pointer (&self->image, g_free);
+  g_clear_pointer (&self->scratch, pv_store_scratch_free);
+  g_clear_pointer (&self->journal, pv_restore_journal_free);
 }
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Restore, restore_clear)
 
 void
 pv_restore_result_clear (PvRestoreResult *self)
 {
   g_clear_pointer (&self->domain, g_free);
+  g_clear_pointer (&self->replaced, g_ptr_array_unref);
 }
 
-/* --- what is to be restored -------------------------------------------------------------------------------------- */
+/* --- the guest that is there ------------------------------------------------------------------------------------- */
 
-/* (nullable): attachment @name parsed; NULL without error when there is none. */
-static PvDomainXml *
-read_xml (PvSnapshot *snapshot, const char *name, GError **error)
+/* Disks of the old guest that the new one does not have. */
+static void
+note_replaced (PvRestore *self, PvRestoreResult *result, const char *text)
 {
-  GBytes *bytes = pv_snapshot_attachment (snapshot, name);
-  g_autofree char *text = NULL;
-  PvDomainXml *xml;
+  g_autoptr(PvDomainXml) xml = pv_domain_xml_parse (text, NULL);
+  GPtrArray *disks = xml != NULL ? pv_domain_xml_disks (xml) : NULL;
 
-  if (bytes == NULL)
-    return NULL;
-  text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  xml = pv_domain_xml_parse (text, error);
+  for (guint i = 0; disks != NULL && i < disks->len; i++)
+    {
+      const PvDomainDisk *disk = disks->pdata[i];
+      const PvDomainDisk *now = pv_domain_xml_find_disk (self->live, disk->target);
+
+      if (disk->kind == PV_DISK_FILE && disk->path != NULL && !disk->readonly && !disk->shareable && now != NULL
+          && g_strcmp0 (now->path, disk->path) != 0)
+        g_ptr_array_add (result->replaced, g_strdup (disk->path));
+    }
+}
+
+/* From here to the commit the guest is away. */
+static gboolean
+end_old (PvRestore *self, PvRestoreResult *result, GError **error)
+{
+  const char *checkpoint = self->options->checkpoint != NULL ? self->options->checkpoint : "";
+  g_autofree char *xml = NULL;
+
+  if (self->old == NULL)
+    return TRUE;
+  xml = pv_guest_xml (self->old, VIR_DOMAIN_XML_MIGRATABLE, error);
   if (xml == NULL)
-    g_prefix_error (error, "%s: ", name);
-  return xml;
+    return FALSE;
+  note_replaced (self, result, xml);
+  if (self->old_state == PV_RUN_SHUTOFF)
+    return TRUE;
+  return pv_restore_journal_add (self->journal, error, PV_MADE_REPLACE,
+                                 self->old_state == PV_RUN_PAUSED ? "paused" : "running", checkpoint, xml, NULL)
+         && pv_host_destroy (self->old, error) && pv_fault ("restore.ended", error);
 }
 
-static gboolean
-read_descriptions (Restore *self, GError **error)
-{
-  g_autoptr(GError) local = NULL;
+/* --- the new one ------------------------------------------------------------------------------------------------- */
 
-  self->has_memory = pv_snapshot_volumes_size (self->snapshot, PV_VOLUME_RAM) > 0;
-  self->live = read_xml (self->snapshot, PV_ATTACH_DOMAIN_XML, &local);
-  if (local == NULL)
-    self->inactive = read_xml (self->snapshot, PV_ATTACH_INACTIVE_XML, &local);
-  if (local != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&local));
+/* The devices have read the links' state from the memory image: it is said once more. */
+static gboolean
+cut_links (PvRestore *self, PvGuest *guest, GError **error)
+{
+  g_autofree char *text = pv_guest_xml (guest, 0, error);
+  g_autoptr(PvDomainXml) xml = text != NULL ? pv_domain_xml_parse (text, error) : NULL;
+  g_autoptr(GPtrArray) aliases = xml != NULL ? pv_domain_xml_links_down (xml) : NULL;
+
+  for (guint i = 0; aliases != NULL && i < aliases->len; i++)
+    if (!pv_guest_set_link (guest, aliases->pdata[i], FALSE, error))
       return FALSE;
-    }
-  if (self->live == NULL && self->inactive == NULL)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED,
-                     "the snapshot has no domain XML, so that there is no guest to make: use 'pagevault export'");
-  if (self->live == NULL && self->has_memory)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED,
-                     "the snapshot has memory, but no domain XML of its instant: use 'pagevault export'");
-  if (self->live == NULL)
-    self->live = pv_domain_xml_copy (self->inactive);
-  if (!self->has_memory && self->inactive == NULL)
-    self->inactive = pv_domain_xml_copy (self->live);
-  return TRUE;
+  return aliases != NULL;
 }
 
-/* --- who is there already ---------------------------------------------------------------------------------------- */
-
-/* There is a domain of the name. It is left alone unless it is this very guest, shut off and without a saved state of
- * its own. */
 static gboolean
-check_same (Restore *self, PvGuest *guest, GError **error)
+load (PvRestore *self, GError **error)
 {
-  PvRunState state;
-  gboolean saved = FALSE;
+  g_autoptr(PvGuest) guest = NULL;
 
-  if (self->options->name != NULL)
-    return pv_throw (error, PV_ERROR_EXISTS, "there is a domain '%s' already: choose another --name", self->domain);
-  if (!pv_guest_state (guest, &state, NULL, error))
+  if (!pv_transfer_go_on (&self->transfer, error)
+      || !pv_restore_journal_add (self->journal, error, PV_MADE_LOAD, NULL) || !pv_restore_load_eager (self, error)
+      || !pv_fault ("restore.loaded", error))
     return FALSE;
-  if (state != PV_RUN_SHUTOFF)
-    return pv_throw (error, PV_ERROR_EXISTS,
-                     "domain '%s' is running: shut it off first (virsh shutdown, or virsh destroy), or restore under "
-                     "another name with --name",
-                     self->domain);
-  if (g_strcmp0 (pv_guest_uuid (guest), pv_domain_xml_uuid (self->live)) != 0)
-    return pv_throw (error, PV_ERROR_EXISTS,
-                     "domain '%s' is another guest (its UUID is %s): restore under another name with --name",
-                     self->domain, pv_guest_uuid (guest));
-  if (!pv_host_managed_save (guest, &saved, error))
-    return FALSE;
-  if (saved)
-    return pv_throw (error, PV_ERROR_EXISTS,
-                     "domain '%s' has a managed save image, which its next start would load: remove that first (virsh "
-                     "managedsave-remove), or restore under another name with --name",
-                     self->domain);
-  return TRUE;
+  guest = pv_guest_lookup_uuid (self->connection, pv_domain_xml_uuid (self->live), error);
+  return guest != NULL && cut_links (self, guest, error);
 }
 
-/* Errors but "not found" are errors. */
 static gboolean
-absent (GError *local, GError **error)
+define (PvRestore *self, GError **error)
 {
-  if (g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
-    {
-      g_error_free (local);
-      return TRUE;
-    }
-  g_propagate_error (error, local);
+  g_autofree char *xml = NULL;
+  g_autofree char *before = NULL;
+  g_autoptr(PvGuest) guest = NULL;
+
+  if (self->inactive == NULL)
+    return TRUE;
+  xml = pv_domain_xml_to_string (self->inactive);
+  before = self->old_persistent ? pv_guest_xml (self->old, VIR_DOMAIN_XML_INACTIVE, error) : g_strdup ("");
+  if (before == NULL || !pv_restore_journal_add (self->journal, error, PV_MADE_DEFINITION, before, NULL))
+    return FALSE;
+  guest = pv_host_define (self->connection, xml, error);
+  return guest != NULL;
+}
+
+/* What fails behind the journal's line is told, and left for the user to mend: the guest is whole. */
+static gboolean
+commit (PvRestore *self, GError **error)
+{
+  g_autoptr(PvGuest) guest = NULL;
+
+  if (!pv_restore_journal_add (self->journal, error, PV_MADE_COMMIT, self->run ? "running" : "paused", NULL))
+    return FALSE;
+  self->committed = TRUE;
+  if (!self->has_memory || !self->run)
+    return TRUE;
+  guest = pv_guest_lookup_uuid (self->connection, pv_domain_xml_uuid (self->live), error);
+  if (guest != NULL && pv_guest_resume (guest, error))
+    return TRUE;
+  g_prefix_error (error, "the guest is back, but stays paused: ");
   return FALSE;
 }
 
 static gboolean
-check_domain (Restore *self, GError **error)
+make (PvRestore *self, gint64 start, PvRestoreResult *result, GError **error)
 {
-  GError *local = NULL;
-  g_autoptr(PvGuest) named = pv_guest_lookup (self->connection, self->domain, &local);
-  g_autoptr(PvGuest) twin = NULL;
-
-  if (named != NULL)
-    return check_same (self, named, error);
-  if (!absent (local, error))
-    return FALSE;
-  if (pv_domain_xml_uuid (self->live) == NULL)
-    return TRUE;
-  local = NULL;
-  twin = pv_guest_lookup_uuid (self->connection, pv_domain_xml_uuid (self->live), &local);
-  if (twin != NULL)
-    return pv_throw (error, PV_ERROR_EXISTS,
-                     "the guest is there under the name '%s': undefine that one, or restore with --name and get a new "
-                     "UUID",
-                     pv_guest_name (twin));
-  return absent (local, error);
-}
-
-/* Another name is another guest: it gets a UUID of its own. */
-static void
-name_domain (Restore *self)
-{
-  g_autofree char *uuid = NULL;
-
-  self->domain = self->options->name != NULL ? self->options->name : pv_snapshot_domain (self->snapshot);
-  if (g_strcmp0 (self->domain, pv_domain_xml_name (self->live)) == 0)
-    return;
-  uuid = g_uuid_string_random ();
-  for (guint i = 0; i < 2; i++)
-    {
-      PvDomainXml *xml = i == 0 ? self->live : self->inactive;
-
-      if (xml == NULL)
-        continue;
-      pv_domain_xml_set_name (xml, self->domain);
-      pv_domain_xml_set_uuid (xml, uuid);
-    }
-}
-
-/* --- disks ------------------------------------------------------------------------------------------------------- */
-
-/* A disk that was plugged in later than the definition was made is not in it: @xml may lack it. */
-static gboolean
-replace_in (PvDomainXml *xml, const char *target, const char *path, const char *backing, GError **error)
-{
-  if (xml == NULL || pv_domain_xml_find_disk (xml, target) == NULL)
-    return TRUE;
-  return pv_domain_xml_set_disk (xml, target, path, "qcow2", error)
-         && (backing == NULL || pv_domain_xml_set_backing (xml, target, backing, error));
-}
-
-/* @backing: (out) (transfer full): the served image of the disk, when the new one is to be an overlay over it. */
-static gboolean
-find_backing (Restore *self, const char *target, char **backing, GError **error)
-{
-  g_autofree char *name = NULL;
-
-  if (self->options->disks != PV_RESTORE_DISKS_OVERLAY)
-    return TRUE;
-  name = g_strconcat (pv_snapshot_full_name (self->snapshot), ".", target, ".raw", NULL);
-  *backing = g_build_filename (self->options->pool_dir, name, NULL);
-  return access (*backing, F_OK) == 0
-         || pv_throw (error, PV_ERROR_NOT_FOUND, "'%s' is not served: is another store mounted there?", *backing);
-}
-
-static gboolean
-restore_disk (Restore *self, const char *target, const char *original, gboolean readonly, GError **error)
-{
-  const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_DISK, target);
-  g_autofree char *suffix = NULL;
-  g_autofree char *backing = NULL;
-  PvFileContent content;
-  const char *path;
-
-  if (volume == NULL && (readonly || original == NULL))
-    return TRUE;
-  if (volume == NULL)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED,
-                     "the snapshot has no copy of disk %s, and memory must not meet the disk of another instant: "
-                     "'pagevault export' writes the memory for 'virsh restore' if you know that '%s' has not changed",
-                     target, original);
-  suffix = g_strconcat (target, ".qcow2", NULL);
-  if (!find_backing (self, target, &backing, error))
-    return FALSE;
-  content = (PvFileContent) { self->store, volume, "qcow2", backing };
-  path = pv_restore_files_add (self->files, &content, suffix, original, &self->transfer, error);
-  return path != NULL && replace_in (self->live, target, path, backing, error)
-         && replace_in (self->inactive, target, path, backing, error);
-}
-
-static gboolean
-restore_disks (Restore *self, GError **error)
-{
-  g_autoptr(PvDomainXml) plan = pv_domain_xml_copy (self->live); /* the one that is changed drops its list */
-  GPtrArray *disks = pv_domain_xml_disks (plan);
-
-  self->transfer.phase = "writing disks";
-  for (guint i = 0; i < disks->len; i++)
-    {
-      const PvDomainDisk *disk = g_ptr_array_index (disks, i);
-
-      if (!restore_disk (self, disk->target, disk->path, disk->readonly || disk->shareable, error))
-        {
-          g_prefix_error (error, "disk %s: ", disk->target);
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
-static gboolean
-restore_nvram (Restore *self, GError **error)
-{
-  const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_BLOB, PV_BLOB_NVRAM);
-  PvFileContent content;
-  const char *path;
-
-  if (volume == NULL)
-    return TRUE;
-  content = (PvFileContent) { self->store, volume, "raw", NULL };
-  path = pv_restore_files_add (self->files, &content, "nvram.fd", pv_domain_xml_nvram (self->live), &self->transfer,
-                               error);
-  return path != NULL && pv_domain_xml_set_nvram (self->live, path, error)
-         && (self->inactive == NULL || pv_domain_xml_set_nvram (self->inactive, path, error));
-}
-
-/* --- memory ------------------------------------------------------------------------------------------------------ */
-
-/* (transfer full): path of the image below @scratch. */
-static char *
-write_image (Restore *self, PvStoreScratch *scratch, GError **error)
-{
-  g_autofree char *xml = pv_domain_xml_to_string (self->live);
-  g_autofree char *path = g_build_filename (pv_store_scratch_path (scratch), "memory.save", NULL);
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600, error);
-
-  if (fd < 0)
-    return NULL;
-  self->transfer.phase = "writing memory";
-  if (!pv_memory_image_write (self->store, self->snapshot, xml, fd, "memory image", &self->transfer, error))
-    {
-      if (error != NULL && g_error_matches (*error, PV_ERROR, PV_ERROR_NO_SPACE))
-        g_prefix_error (error, "the memory has to fit into '%s' once more while it is loaded: ",
-                        pv_store_directory (self->store));
-      return NULL;
-    }
-  return g_steal_pointer (&path);
-}
-
-static gboolean
-start_guest (Restore *self, GError **error)
-{
-  gboolean paused = self->options->paused || pv_snapshot_state (self->snapshot) != PV_GUEST_RUNNING;
-  g_autoptr(PvStoreScratch) scratch = pv_store_scratch_new (self->store, error);
-  g_autofree char *image = scratch != NULL ? write_image (self, scratch, error) : NULL;
-
-  if (image == NULL || !pv_transfer_go_on (&self->transfer, error)
-      || !pv_host_restore (self->connection, image, paused, error))
-    return FALSE;
-  self->started = TRUE;
-  return TRUE;
-}
-
-static gboolean
-define_guest (Restore *self, GError **error)
-{
-  g_autofree char *xml = pv_domain_xml_to_string (self->inactive);
-  g_autoptr(PvGuest) guest = pv_host_define (self->connection, xml, error);
-
-  return guest != NULL;
-}
-
-/* Never touches the error that led here. */
-static void
-undo (Restore *self)
-{
-  g_autoptr(PvGuest) guest = NULL;
-
-  if (self->started)
-    {
-      guest = pv_guest_lookup (self->connection, self->domain, NULL);
-      if (guest != NULL)
-        pv_host_destroy (guest, NULL);
-    }
-  g_clear_pointer (&self->files, pv_restore_files_free);
-}
-
-static gboolean
-run (Restore *self, gint64 start, PvRestoreResult *result, GError **error)
-{
-  g_autofree char *stem = NULL;
-
-  if (!read_descriptions (self, error))
-    return FALSE;
-  name_domain (self);
-  if (!check_domain (self, error))
-    return FALSE;
-  pv_domain_xml_strip_runtime (self->live);
-  if (self->inactive != NULL)
-    pv_domain_xml_strip_runtime (self->inactive);
-  stem = self->options->name != NULL
-           ? g_strdup (self->domain)
-           : g_strconcat (self->domain, "-", pv_snapshot_name (self->snapshot), NULL);
-  self->files = pv_restore_files_new (stem, self->options->disks_dir);
-  if (!restore_disks (self, error) || !restore_nvram (self, error))
-    return FALSE;
-  if (self->has_memory && !start_guest (self, error))
+  if (!pv_restore_journal_add (self->journal, error, PV_MADE_GUEST, "1", self->domain,
+                               pv_domain_xml_uuid (self->live), NULL)
+      || !pv_restore_make_disks (self, error) || (self->has_memory && !pv_restore_prepare_eager (self, error))
+      || !pv_transfer_go_on (&self->transfer, error) || !end_old (self, result, error)
+      || (self->has_memory && !load (self, error)) || !define (self, error) || !commit (self, error))
     return FALSE;
   result->running_ms = (double) (g_get_monotonic_time () - start) / 1000;
-  return self->inactive == NULL || define_guest (self, error);
+  return TRUE;
+}
+
+static void append_to (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static void
+append_to (GError **error, const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  g_autofree char *message = (*error)->message;
+  va_list arguments;
+
+  va_start (arguments, format);
+  text = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  (*error)->message = g_strconcat (message, text, NULL);
+}
+
+/* The error that led here comes first. */
+static void
+undo (PvRestore *self, GError **error)
+{
+  PvRestoreRecovery recovery = { self->store, self->connection, self->options->disks, self->options->pool_dir };
+  g_autoptr(GError) local = NULL;
+  g_autofree char *done = NULL;
+  g_autoptr(GPtrArray) steps = pv_restore_journal_steps (self->journal, NULL);
+  gboolean replaced = FALSE;
+  gboolean ok;
+
+  for (guint i = 0; steps != NULL && i < steps->len; i++)
+    replaced |= ((const PvMade *) steps->pdata[i])->kind == PV_MADE_REPLACE;
+  ok = pv_restore_undo (self->journal, self->connection, FALSE, pv_restore_bring_back, &recovery, &done, &local);
+  if (error == NULL || *error == NULL || (ok && !replaced))
+    return;
+  if (!ok)
+    append_to (error, "; and not all could be taken back: %s (the next 'pagevault restore' tries again)",
+                     local->message);
+  else if (done != NULL)
+    append_to (error, "; %s", done);
+}
+
+gboolean
+pv_restore_run_as (PvRestore *self, gboolean way_back, PvRestoreResult *result, GError **error)
+{
+  gint64 start = g_get_monotonic_time ();
+
+  result->replaced = g_ptr_array_new_with_free_func (g_free);
+  if (!pv_restore_check (self, error))
+    return FALSE;
+  self->run = !self->options->paused
+              && (self->options->running || pv_snapshot_state (self->snapshot) == PV_GUEST_RUNNING);
+  self->journal = pv_restore_journal_create (pv_store_directory (self->store), self->domain, way_back, error);
+  if (self->journal == NULL)
+    return FALSE;
+  if (!make (self, start, result, error))
+    {
+      if (!self->committed)
+        undo (self, error);
+      else
+        pv_restore_journal_remove (self->journal, NULL);
+      return FALSE;
+    }
+  result->domain = g_strdup (self->domain);
+  result->total_ms = (double) (g_get_monotonic_time () - start) / 1000;
+  return pv_restore_journal_remove (self->journal, error);
 }
 
 gboolean
@@ -364,22 +217,13 @@ pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot, 
                 PvRestoreResult *result, PvRestoreProgressFunc progress, gpointer data, GCancellable *cancellable,
                 GError **error)
 {
-  g_auto(Restore) self = {
+  g_auto(PvRestore) self = {
     .store = store,
     .connection = connection,
     .snapshot = snapshot,
     .options = options,
     .transfer = { "reading", progress, data, cancellable },
   };
-  gint64 start = g_get_monotonic_time ();
 
-  if (!run (&self, start, result, error))
-    {
-      undo (&self);
-      return FALSE;
-    }
-  pv_restore_files_keep (self.files);
-  result->domain = g_strdup (self.domain);
-  result->total_ms = (double) (g_get_monotonic_time () - start) / 1000;
-  return TRUE;
+  return pv_restore_run_as (&self, FALSE, result, error);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvRestoreJob: a guest from a snapshot (eager: all memory is loaded before it runs).
+/* PvRestoreJob: a guest from a snapshot.
  *
- * The old guest is never harmed: a domain of that name that runs is refused; files that exist are never overwritten;
- * when anything fails, what was made is removed and nothing else.
+ *   check -> disks -> [memory image] -> [the guest that is replaced ends] -> load, paused -> define -> commit -> run
+ *
+ * Up to the commit everything can be taken back, and is: by the job when it fails, by the next command when it was
+ * killed (pv_restore_recover(); restore/restore-journal.h). The old guest is never harmed: a domain of that name that
+ * runs is refused unless it is to be replaced; files that exist are never touched.
  */
 #pragma once
 
@@ -19,11 +22,16 @@ typedef enum
 
 typedef struct
 {
-  const char *name;      /* (nullable): another domain name: gets a new UUID */
-  gboolean paused;       /* leave it paused */
+  const char *name;       /* (nullable): another domain name: gets a new UUID */
+  gboolean paused;        /* leave it paused */
+  gboolean running;       /* let it run, also when it was paused at the snapshot's instant */
+  gboolean isolate;       /* it runs beside the original: links of all network interfaces down, new generation id */
   PvRestoreDisks disks;
-  const char *pool_dir;  /* for overlays: the directory in which the store's disks are served (pool/mount.h) */
-  const char *disks_dir; /* (nullable): directory of the new disks; the directory of the original disk */
+  const char *pool_dir;   /* for overlays: the directory in which the store's disks are served (pool/mount.h) */
+  const char *disks_dir;  /* (nullable): directory of the new disks; the directory of the original disk */
+  gboolean replace;       /* the domain of that name and UUID may run: it is ended when all else is ready */
+  const char *checkpoint; /* (nullable): DOMAIN@NAME from which the replaced guest is brought back should the new one
+                             not start; without it is booted from its disks */
 } PvRestoreOptions;
 
 typedef struct
@@ -33,14 +41,20 @@ typedef struct
   double running_ms;         /* command to guest running */
   double total_ms;
   guint64 pages_on_demand;
+  GPtrArray *replaced;       /* (owned) (element-type utf8): disk files that the replaced domain had and has no more */
 } PvRestoreResult;
 void pv_restore_result_clear (PvRestoreResult *self);
 
 typedef void (*PvRestoreProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
 
+/* When it fails after a guest that is replaced was ended, that guest is brought back; the message says how. */
 gboolean pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot,
                          const PvRestoreOptions *options, PvRestoreResult *result,
                          PvRestoreProgressFunc progress, gpointer data,
                          GCancellable *cancellable, GError **error);
+
+/* Finishes or undoes what killed restores into @store left; those that are at work are left alone. @mended: (out)
+ * (transfer full) (element-type utf8): what was done, a sentence each. */
+gboolean pv_restore_recover (PvStore *store, PvConnection *connection, GPtrArray **mended, GError **error);
 
 G_END_DECLS

@@ -185,6 +185,26 @@ pv_connection_alive (PvConnection *self)
   return virConnectIsAlive (self->connection) == 1;
 }
 
+char *
+pv_connection_access_cure (PvConnection *self, const char *label)
+{
+  virSecurityModel model = { .model = "" };
+
+  if (virNodeGetSecurityModel (self->connection, &model) < 0)
+    model.model[0] = '\0';
+  if (strcmp (model.model, "apparmor") == 0)
+    return g_strdup_printf ("AppArmor profile %s does not let QEMU open it: use a directory below "
+                            "/var/lib/libvirt/images, or allow yours in /etc/apparmor.d/local/abstractions/libvirt-qemu "
+                            "and start the guest again",
+                            label != NULL ? label : "libvirt-UUID of the guest");
+  if (strcmp (model.model, "selinux") == 0)
+    return g_strdup_printf ("SELinux label %s does not let QEMU open it: give the directory the type virt_image_t "
+                            "(semanage fcontext, restorecon); for disks that the store serves, setsebool -P "
+                            "virt_use_fusefs on",
+                            label != NULL ? label : "svirt_t");
+  return g_strdup ("QEMU's user needs permission on the file and search permission on every directory above it");
+}
+
 static gboolean
 says_denied (const char *message)
 {

@@ -26,6 +26,9 @@ void pv_connection_unref (PvConnection *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvConnection, pv_connection_unref)
 
 virConnectPtr pv_connection_get (PvConnection *self);
+/* (transfer full): what to do about a file that a guest's QEMU was not allowed to open, a sentence's part that names the
+ * profile or label of the host's security driver. @label: (nullable): the guest's. */
+char *pv_connection_access_cure (PvConnection *self, const char *label);
 /* As libvirt itself writes it: what another process opens to reach the same place. */
 const char *pv_connection_uri (PvConnection *self);
 /* Versions as libvirt numbers them: major * 1000000 + minor * 1000 + release. */

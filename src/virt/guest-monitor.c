@@ -150,6 +150,18 @@ pv_guest_qemu_status (PvGuest *self, GError **error)
 }
 
 gboolean
+pv_guest_set_link (PvGuest *self, const char *alias, gboolean up, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  json_object_set_string_member (arguments, "name", alias);
+  json_object_set_boolean_member (arguments, "up", up);
+  reply = pv_guest_qmp (self, "set_link", arguments, error);
+  return reply != NULL;
+}
+
+gboolean
 pv_guest_set_capability (PvGuest *self, const char *capability, gboolean on, GError **error)
 {
   g_autoptr(JsonObject) arguments = json_object_new ();

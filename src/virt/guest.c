@@ -112,26 +112,11 @@ pv_guest_uuid (PvGuest *self)
 static char *
 access_cure (PvGuest *self)
 {
-  virSecurityModel model = { .model = "" };
   virSecurityLabel label = { .label = "" };
-  const char *model_name;
 
-  if (virNodeGetSecurityModel (pv_connection_get (self->connection), &model) < 0)
-    model.model[0] = '\0';
   if (virDomainGetSecurityLabel (self->domain, &label) < 0)
     label.label[0] = '\0';
-  model_name = model.model;
-  if (strcmp (model_name, "apparmor") == 0)
-    return g_strdup_printf ("AppArmor profile %s does not let QEMU open it: use a directory below "
-                            "/var/lib/libvirt/images, or allow "
-                            "yours in /etc/apparmor.d/local/abstractions/libvirt-qemu and restart the guest",
-                            label.label[0] != '\0' ? label.label : self->uuid);
-  if (strcmp (model_name, "selinux") == 0)
-    return g_strdup_printf ("SELinux label %s does not let QEMU open it: give the directory the type virt_image_t "
-                            "(semanage "
-                            "fcontext, restorecon)",
-                            label.label[0] != '\0' ? label.label : "svirt_t");
-  return g_strdup ("QEMU's user needs permission on the file and search permission on every directory above it");
+  return pv_connection_access_cure (self->connection, label.label[0] != '\0' ? label.label : NULL);
 }
 
 gboolean

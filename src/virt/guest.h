@@ -66,6 +66,9 @@ JsonNode *pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject 
 /* (transfer full): the human monitor's answer. */
 char *pv_guest_hmp (PvGuest *self, const char *line, GError **error);
 
+/* Link of the network interface @alias, by the monitor: libvirt's description stays. */
+gboolean pv_guest_set_link (PvGuest *self, const char *alias, gboolean up, GError **error);
+
 /* Migration capability by name. UNSUPPORTED when this QEMU does not know it. */
 gboolean pv_guest_set_capability (PvGuest *self, const char *capability, gboolean on, GError **error);
 gboolean pv_guest_has_capability (PvGuest *self, const char *capability, gboolean *on, GError **error);

@@ -57,13 +57,30 @@ pv_host_domains (PvConnection *connection, gboolean running_only, GError **error
   return g_steal_pointer (&names);
 }
 
+/* A file that QEMU was not allowed to open is the commonest reason why a guest does not start. */
+static gboolean
+throw_start (PvConnection *connection, GError **error, const char *what)
+{
+  g_autoptr(GError) local = NULL;
+
+  pv_throw_libvirt (&local, "%s", what);
+  if (g_error_matches (local, PV_ERROR, PV_ERROR_DENIED))
+    {
+      g_autofree char *cure = pv_connection_access_cure (connection, NULL);
+
+      return pv_throw (error, PV_ERROR_DENIED, "%s (%s)", local->message, cure);
+    }
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
 gboolean
 pv_host_restore (PvConnection *connection, const char *path, gboolean paused, GError **error)
 {
   guint flags = paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
 
   if (virDomainRestoreFlags (pv_connection_get (connection), path, NULL, flags) < 0)
-    return pv_throw_libvirt (error, "libvirt cannot restore the memory image");
+    return throw_start (connection, error, "libvirt cannot restore the memory image");
   return TRUE;
 }
 
@@ -90,6 +107,26 @@ pv_host_undefine (PvGuest *guest, GError **error)
 
   if (virDomainUndefineFlags (pv_guest_get (guest), flags) < 0)
     return pv_throw_libvirt (error, "cannot undefine domain '%s'", pv_guest_name (guest));
+  return TRUE;
+}
+
+gboolean
+pv_host_start (PvGuest *guest, gboolean paused, GError **error)
+{
+  if (virDomainCreateWithFlags (pv_guest_get (guest), paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
+    return throw_start (pv_guest_connection (guest), error, "libvirt cannot start the domain");
+  return TRUE;
+}
+
+gboolean
+pv_host_start_transient (PvConnection *connection, const char *xml, gboolean paused, GError **error)
+{
+  virDomainPtr domain
+    = virDomainCreateXML (pv_connection_get (connection), xml, paused ? VIR_DOMAIN_START_PAUSED : 0);
+
+  if (domain == NULL)
+    return throw_start (connection, error, "libvirt cannot start the domain");
+  virDomainFree (domain);
   return TRUE;
 }
 

@@ -16,12 +16,17 @@ char *pv_host_security_model (PvConnection *connection, GError **error);
 /* (element-type utf8) (transfer full): names of all domains, or of those that run. */
 GPtrArray *pv_host_domains (PvConnection *connection, gboolean running_only, GError **error);
 
-/* Starts the domain in the libvirt save image @path, which libvirtd opens itself. */
+/* Starts the domain in the libvirt save image @path, which libvirtd opens itself. What the host's security driver
+ * refused is told with the cure. */
 gboolean pv_host_restore (PvConnection *connection, const char *path, gboolean paused, GError **error);
 /* Defines @xml persistently; a definition of that name and UUID is replaced. */
 PvGuest *pv_host_define (PvConnection *connection, const char *xml, GError **error);
 /* Takes the definition away again; UEFI variables, save images and snapshot metadata of it stay. */
 gboolean pv_host_undefine (PvGuest *guest, GError **error);
+/* Boots a defined domain; @paused: its CPUs stand still. */
+gboolean pv_host_start (PvGuest *guest, gboolean paused, GError **error);
+/* Boots a domain that has no definition. */
+gboolean pv_host_start_transient (PvConnection *connection, const char *xml, gboolean paused, GError **error);
 /* Ends the running guest at once. */
 gboolean pv_host_destroy (PvGuest *guest, GError **error);
 /* TRUE when @guest has a persistent definition. */

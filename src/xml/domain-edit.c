@@ -2,19 +2,10 @@
 /* The changes that pagevault makes to a domain description. */
 #include "config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "util/error.h"
 #include "xml/domain-xml-private.h"
-
-static void
-reload (PvDomainXml *self)
-{
-  gboolean loaded = pv_domain_xml_load (self, NULL);
-
-  g_assert (loaded); /* it was valid before, and no change here makes it invalid */
-}
 
 void
 pv_domain_xml_set_name (PvDomainXml *self, const char *name)
@@ -22,7 +13,7 @@ pv_domain_xml_set_name (PvDomainXml *self, const char *name)
   g_return_if_fail (name != NULL && *name != '\0');
 
   pv_xml_set_text (pv_xml_child (pv_domain_xml_root (self), "name"), name);
-  reload (self);
+  pv_domain_xml_reload (self);
 }
 
 /* libvirt refuses a domain whose SMBIOS UUID differs from its own: they change together. */
@@ -61,7 +52,7 @@ pv_domain_xml_set_uuid (PvDomainXml *self, const char *uuid)
   else
     pv_xml_add (root, "uuid", uuid);
   set_smbios_uuid (self, uuid);
-  reload (self);
+  pv_domain_xml_reload (self);
 }
 
 /* A new <source> in place of the old one; what the user said about labels stays. */
@@ -133,7 +124,7 @@ set_disk (PvDomainXml *self, const char *target, const char *type, const char *a
   set_format (disk, format);
   pv_xml_remove_children (disk, "encryption");
   drop_chain (disk);
-  reload (self);
+  pv_domain_xml_reload (self);
   return TRUE;
 }
 
@@ -166,7 +157,19 @@ pv_domain_xml_set_backing (PvDomainXml *self, const char *target, const char *pa
   source = pv_xml_add (backing, "source", NULL);
   pv_xml_set_attr (source, "file", path);
   pv_xml_add (backing, "backingStore", NULL); /* the chain ends here */
-  reload (self);
+  pv_domain_xml_reload (self);
+  return TRUE;
+}
+
+gboolean
+pv_domain_xml_set_stop_on_error (PvDomainXml *self, const char *target, GError **error)
+{
+  xmlNode *driver = pv_xml_child (pv_domain_xml_disk_node (self, target), "driver");
+
+  if (driver == NULL)
+    return pv_throw (error, PV_ERROR_NOT_FOUND, "domain %s has no disk %s with an image", self->name, target);
+  pv_xml_set_attr (driver, "error_policy", "stop");
+  pv_xml_set_attr (driver, "rerror_policy", "stop");
   return TRUE;
 }
 
@@ -194,7 +197,7 @@ pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainX
   pv_xml_set_attr (disk, "type", type != NULL ? type : "file");
   set_format (disk, format != NULL ? format : "raw");
   drop_chain (disk);
-  reload (self);
+  pv_domain_xml_reload (self);
   return TRUE;
 }
 
@@ -220,7 +223,7 @@ pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **error)
   /* the plain form is understood by every libvirt; it means type='file' */
   xmlUnsetProp (nvram, BAD_CAST "type");
   pv_xml_set_text (nvram, path);
-  reload (self);
+  pv_domain_xml_reload (self);
   return TRUE;
 }
 
@@ -277,57 +280,5 @@ pv_domain_xml_strip_runtime (PvDomainXml *self)
   xmlUnsetProp (pv_domain_xml_root (self), BAD_CAST "id");
   strip_incoming (self);
   strip_disks (self);
-  reload (self);
-}
-
-static char *
-new_mac (const char *old, GHashTable *used)
-{
-  for (;;)
-    {
-      guint32 random = g_random_int ();
-      g_autofree char *mac =
-          g_strdup_printf ("%.8s:%02x:%02x:%02x", old, random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
-
-      if (g_hash_table_add (used, g_ascii_strdown (mac, -1)))
-        return g_steal_pointer (&mac);
-    }
-}
-
-static gboolean
-is_mac (const char *text)
-{
-  guint byte[6];
-  int end = 0;
-
-  return text != NULL && strlen (text) == 17
-         && sscanf (text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &end)
-                == 6
-         && end == 17;
-}
-
-void
-pv_domain_xml_renew_macs (PvDomainXml *self)
-{
-  xmlNode *first = pv_xml_descend (pv_domain_xml_root (self), "devices", "interface", NULL);
-  g_autoptr(GHashTable) used = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-
-  for (xmlNode *node = first; node != NULL; node = pv_xml_next (node))
-    {
-      g_autofree char *mac = pv_xml_attr (pv_xml_child (node, "mac"), "address");
-
-      if (mac != NULL)
-        g_hash_table_add (used, g_ascii_strdown (mac, -1));
-    }
-  for (xmlNode *node = first; node != NULL; node = pv_xml_next (node))
-    {
-      xmlNode *element = pv_xml_child (node, "mac");
-      g_autofree char *mac = pv_xml_attr (element, "address");
-      g_autofree char *renewed = NULL;
-
-      if (!is_mac (mac))
-        continue; /* none given: libvirt makes one */
-      renewed = new_mac (mac, used);
-      pv_xml_set_attr (element, "address", renewed);
-    }
+  pv_domain_xml_reload (self);
 }

@@ -26,6 +26,8 @@ xmlNode *pv_domain_xml_root (PvDomainXml *self);
 xmlNode *pv_domain_xml_disk_node (PvDomainXml *self, const char *target);
 /* Reads all fields again from the document. */
 gboolean pv_domain_xml_load (PvDomainXml *self, GError **error);
+/* Likewise after a change, which never makes a valid document invalid. */
+void pv_domain_xml_reload (PvDomainXml *self);
 /* (transfer container) (element-type PvDomainDisk) */
 GPtrArray *pv_domain_disks_load (xmlNode *devices, GError **error);
 

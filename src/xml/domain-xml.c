@@ -258,6 +258,14 @@ pv_domain_xml_find_disk (PvDomainXml *self, const char *name)
   return NULL;
 }
 
+void
+pv_domain_xml_reload (PvDomainXml *self)
+{
+  gboolean loaded = pv_domain_xml_load (self, NULL);
+
+  g_assert (loaded); /* it was valid before, and no change here makes it invalid */
+}
+
 /* libvirt notes in a save image that slirp, where the guest has it, runs as a helper outside QEMU, and disables the
  * helper at restore without that note. pagevault's guests have slirp inside QEMU; libvirt writes the note for those
  * without slirp, too. */

@@ -81,6 +81,8 @@ gboolean pv_domain_xml_set_block_disk (PvDomainXml *self, const char *target, co
 /* Says that the disk's file is an overlay over the raw file @path and nothing else: libvirt then believes that, and
  * does not look into the files before it has given them to the guest. */
 gboolean pv_domain_xml_set_backing (PvDomainXml *self, const char *target, const char *path, GError **error);
+/* The guest pauses when a request to the disk fails, and tries again when it is resumed. */
+gboolean pv_domain_xml_set_stop_on_error (PvDomainXml *self, const char *target, GError **error);
 /* The disk gets the source (file or block device) and format that the disk of the same target has in @from. */
 gboolean pv_domain_xml_copy_disk_source (PvDomainXml *self, const char *target, PvDomainXml *from, GError **error);
 /* PV_ERROR_NOT_FOUND when the domain has no UEFI firmware. */
@@ -90,6 +92,12 @@ gboolean pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **
 void pv_domain_xml_strip_runtime (PvDomainXml *self);
 /* New random MAC addresses with the same vendor prefix (clone). */
 void pv_domain_xml_renew_macs (PvDomainXml *self);
+/* The links of all network interfaces. */
+void pv_domain_xml_set_links (PvDomainXml *self, gboolean up);
+/* (element-type utf8) (transfer full): <alias>es of the interfaces whose link is down. */
+GPtrArray *pv_domain_xml_links_down (PvDomainXml *self);
+/* A domain that has a generation id gets this one: its guest then knows that it is another one than before. */
+void pv_domain_xml_set_generation (PvDomainXml *self, const char *uuid);
 
 /* (transfer full): the <cookie> of a libvirt save image: the <cpu> inside. NULL when the domain has no <cpu>. Call it
  * on the live description that is NOT migratable (pv_guest_xml() with flags 0): only that one tells the CPU as QEMU
