@@ -58,8 +58,8 @@ static gboolean
 throw_running (PvRestore *self, GError **error)
 {
   return pv_throw (error, PV_ERROR_EXISTS,
-                   "domain '%s' is running: shut it off first (virsh shutdown, or virsh destroy), replace it (pagevault "
-                   "revert), or restore under another name with --name",
+                   "domain '%s' is running: shut it off first (virsh shutdown, or virsh destroy), replace it "
+                   "(pagevault revert), or restore under another name with --name",
                    self->domain);
 }
 
@@ -78,8 +78,7 @@ check_same (PvRestore *self, PvGuest *guest, GError **error)
     return throw_running (self, error);
   if (g_strcmp0 (pv_guest_uuid (guest), pv_domain_xml_uuid (self->live)) != 0)
     return pv_throw (error, PV_ERROR_EXISTS,
-                     "domain '%s' is another guest (its UUID is %s): restore under another name with 'pagevault restore "
-                     "--name'",
+                     "domain '%s' is another guest (its UUID is %s): restore under another name with --name",
                      self->domain, pv_guest_uuid (guest));
   if (!pv_host_managed_save (guest, &saved, error))
     return FALSE;

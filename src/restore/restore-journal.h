@@ -40,8 +40,8 @@ typedef struct
 
 typedef struct _PvRestoreJournal PvRestoreJournal;
 
-/* For a restore of the guest @name; @way_back: for one that brings back what another restore, at work on the same guest,
- * has replaced. PV_ERROR_BUSY when another one is at work; PV_ERROR_EXISTS when one was killed and
+/* For a restore of the guest @name; @way_back: for one that brings back what another restore, of the same guest, has
+ * replaced. PV_ERROR_BUSY when another one is at work; PV_ERROR_EXISTS when one was killed and
  * is to be recovered first. */
 PvRestoreJournal *pv_restore_journal_create (const char *store_directory, const char *name, gboolean way_back,
                                              GError **error);

@@ -194,8 +194,8 @@ pv_connection_access_cure (PvConnection *self, const char *label)
     model.model[0] = '\0';
   if (strcmp (model.model, "apparmor") == 0)
     return g_strdup_printf ("AppArmor profile %s does not let QEMU open it: use a directory below "
-                            "/var/lib/libvirt/images, or allow yours in /etc/apparmor.d/local/abstractions/libvirt-qemu "
-                            "and start the guest again",
+                            "/var/lib/libvirt/images, or allow yours in "
+                            "/etc/apparmor.d/local/abstractions/libvirt-qemu and start the guest again",
                             label != NULL ? label : "libvirt-UUID of the guest");
   if (strcmp (model.model, "selinux") == 0)
     return g_strdup_printf ("SELinux label %s does not let QEMU open it: give the directory the type virt_image_t "

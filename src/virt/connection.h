@@ -26,7 +26,7 @@ void pv_connection_unref (PvConnection *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvConnection, pv_connection_unref)
 
 virConnectPtr pv_connection_get (PvConnection *self);
-/* (transfer full): what to do about a file that a guest's QEMU was not allowed to open, a sentence's part that names the
+/* (transfer full): what to do about a file that a guest's QEMU was not allowed to open, words that name the
  * profile or label of the host's security driver. @label: (nullable): the guest's. */
 char *pv_connection_access_cure (PvConnection *self, const char *label);
 /* As libvirt itself writes it: what another process opens to reach the same place. */
