@@ -8,6 +8,8 @@
 #include "util/error.h"
 #include "util/file.h"
 
+#define ODD_PATH "/a b/\xff\n\"'ü"
+
 typedef struct
 {
   char *store;
@@ -39,8 +41,8 @@ fill (Fixture *self)
   g_autoptr(GError) error = NULL;
 
   g_assert_true (pv_restore_journal_add (self->journal, &error, PV_MADE_GUEST, "1", "web 1", "uuid", NULL));
-  g_assert_true (
-      pv_restore_journal_add (self->journal, &error, PV_MADE_FILE, "/a b/\xff\n\"'ü", "7", "18446744073709551615", NULL));
+  g_assert_true (pv_restore_journal_add (self->journal, &error, PV_MADE_FILE, ODD_PATH, "7", "18446744073709551615",
+                                         NULL));
   g_assert_true (pv_restore_journal_add (self->journal, &error, PV_MADE_LOAD, NULL));
   g_assert_true (pv_restore_journal_add (self->journal, &error, PV_MADE_DEFINITION, "<domain>\n</domain>\n", NULL));
   g_assert_no_error (error);
@@ -59,7 +61,7 @@ test_round_trip (Fixture *self, gconstpointer data)
   g_assert_cmpuint (steps->len, ==, 4);
   file = steps->pdata[1];
   g_assert_cmpint (file->kind, ==, PV_MADE_FILE);
-  g_assert_cmpstr (file->arguments[0], ==, "/a b/\xff\n\"'ü");
+  g_assert_cmpstr (file->arguments[0], ==, ODD_PATH);
   g_assert_cmpstr (file->arguments[2], ==, "18446744073709551615");
   g_assert_cmpint (((const PvMade *) steps->pdata[2])->kind, ==, PV_MADE_LOAD);
   definition = steps->pdata[3];
