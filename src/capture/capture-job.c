@@ -240,18 +240,19 @@ pv_capture_job_take_disks (PvCaptureJob *self, GError **error)
 
 /* --- from begin to end ------------------------------------------------------------------------ */
 
-/* With the lock held: what an earlier capture into this store left. */
+/* With the lock held: what an earlier capture left, into whichever store it went. */
 static gboolean
 mend (PvStore *store, PvGuest **guest, char **mended, GError **error)
 {
-  g_autofree char *path = pv_journal_path (pv_store_directory (store), pv_guest_uuid (*guest));
+  g_autofree char *path = pv_journal_path (pv_guest_uuid (*guest), error);
+  g_autofree char *copy = pv_journal_copy_path (pv_store_directory (store), pv_guest_uuid (*guest));
   g_autoptr(GError) local = NULL;
-  g_autoptr(PvJournal) journal = pv_journal_open (path, &local);
+  g_autoptr(PvJournal) journal = path != NULL ? pv_journal_find (path, copy, &local) : NULL;
 
   if (journal != NULL)
     return pv_undo_run (guest, journal, PATIENCE_MS, mended, error);
   if (local == NULL)
-    return TRUE;
+    return path != NULL;
   g_propagate_error (error, g_steal_pointer (&local));
   return FALSE;
 }

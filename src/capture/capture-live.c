@@ -10,7 +10,6 @@
 
 enum
 {
-  LAYOUT_VERSION = 1,    /* of the journal */
   WAIT_MS = 50,          /* one turn of waiting for the stream */
   EVENT_MS = 2000,       /* QEMU's events come over the same connection, a moment after the answer */
   RECONNECT_MS = 30 * 1000,
@@ -48,13 +47,14 @@ static gboolean
 begin_journal (PvCaptureJob *self, GError **error)
 {
   PvCapture *capture = &self->capture;
-  g_autofree char *path = pv_journal_path (pv_store_directory (self->store), pv_guest_uuid (capture->guest));
-  g_autofree char *version = g_strdup_printf ("%d", LAYOUT_VERSION);
+  const char *uuid = pv_guest_uuid (capture->guest);
+  g_autofree char *path = pv_journal_path (uuid, error);
+  g_autofree char *copy = pv_journal_copy_path (pv_store_directory (self->store), uuid);
 
-  capture->journal = pv_journal_create (path, error);
-  if (capture->journal == NULL
-      || !pv_journal_add (capture->journal, TRUE, error, PV_STEP_BEGIN, version, pv_guest_name (capture->guest),
-                          capture->was, NULL))
+  if (path == NULL)
+    return FALSE;
+  capture->journal = pv_journal_create (path, copy, pv_guest_name (capture->guest), capture->was, error);
+  if (capture->journal == NULL)
     return FALSE;
   capture->guardian = pv_guardian_start (capture->guest, capture->journal, self->lock, error);
   return capture->guardian != NULL;

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-glib/json-glib.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -228,37 +230,59 @@ pv_disk_plan_measure (PvDiskPlan *self, guint64 *total, GError **error)
   return TRUE;
 }
 
-/* An empty file that only its owner, the owner of the base, may open. */
-static gboolean
+/* An empty file that only its owner, the owner of the base, may open: its descriptor, or -1. */
+static int
 make_file (const PvDiskPlanEntry *entry, GError **error)
 {
   g_auto(PvFd) fd = pv_openat (AT_FDCWD, entry->overlay, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, error);
   struct stat st;
 
   if (fd < 0)
-    return FALSE;
+    return -1;
   if (stat (entry->path, &st) < 0)
-    return pv_throw_errno (error, errno, "cannot look at '%s'", entry->path);
+    {
+      pv_throw_errno (error, errno, "cannot look at '%s'", entry->path);
+      return -1;
+    }
   if (fchown (fd, st.st_uid, st.st_gid) < 0)
     g_debug ("cannot give '%s' the owner of '%s': %s", entry->overlay, entry->path, g_strerror (errno));
-  return TRUE;
+  return pv_fd_steal (&fd);
 }
 
-static gboolean
-run_qemu_img (const PvDiskPlanEntry *entry, GError **error)
+/* In the child, before exec: the file stays open for it, and it does not outlive us. */
+static void
+set_up_child (gpointer fd)
 {
+  fcntl (GPOINTER_TO_INT (fd), F_SETFD, 0);
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/* By its descriptor, not its name: one that is still at work when we were killed and the guardian has removed the file
+ * must not make it anew. */
+static gboolean
+run_qemu_img (const PvDiskPlanEntry *entry, int fd, GError **error)
+{
+  g_autofree char *file = g_strdup_printf ("/proc/self/fd/%d", fd);
   const char *argv[]
-      = { "qemu-img", "create", "-q", "-f", "qcow2", "-b", entry->path, "-F", entry->format, entry->overlay, NULL };
+      = { "qemu-img", "create", "-q", "-f", "qcow2", "-b", entry->path, "-F", entry->format, file, NULL };
   g_autofree char *message = NULL;
   g_autoptr(GError) local = NULL;
   int status;
 
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
-                     &message, &status, &local))
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, set_up_child,
+                     GINT_TO_POINTER (fd), NULL, &message, &status, &local))
     return pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
   if (g_spawn_check_wait_status (status, NULL))
     return TRUE;
   return pv_throw (error, PV_ERROR_FAILED, "cannot make the overlay '%s': %s", entry->overlay, g_strstrip (message));
+}
+
+static gboolean
+create_overlay (const PvDiskPlanEntry *entry, GError **error)
+{
+  g_auto(PvFd) fd = pv_fault ("capture.overlay.create", error) ? make_file (entry, error) : PV_FD_NONE;
+
+  return fd >= 0 && run_qemu_img (entry, fd, error);
 }
 
 gboolean
@@ -274,7 +298,7 @@ pv_disk_plan_create_overlays (PvDiskPlan *self, PvJournal *journal, GError **err
         continue;
       if (!pv_journal_add (journal, TRUE, error, PV_STEP_OVERLAY, entry->target, entry->overlay, entry->path, NULL))
         return FALSE;
-      ok = pv_fault ("capture.overlay.create", &local) && make_file (entry, &local) && run_qemu_img (entry, &local);
+      ok = create_overlay (entry, &local);
       /* somebody else's file of that name is not ours to remove */
       if (g_error_matches (local, PV_ERROR, PV_ERROR_EXISTS) && !pv_journal_over (journal, PV_STEP_OVERLAY, error))
         return FALSE;

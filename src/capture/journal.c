@@ -3,22 +3,34 @@
 
 #include "capture/journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <json-glib/json-glib.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
 #include "util/fault.h"
 
 #define OVER_LIVE "live"
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+
+enum
+{
+  LAYOUT_VERSION = 1,
+  BEGIN_BOOT = 3, /* arguments of PV_STEP_BEGIN */
+  BEGIN_COPY = 4,
+};
 
 struct _PvJournal
 {
   char *path; /* (owned) */
   PvFd fd;
+  char *copy; /* (owned) (nullable): its durable lines: of one that was created here */
+  PvFd copy_fd;
 };
 
 static const struct
@@ -26,7 +38,7 @@ static const struct
   const char *name;
   guint n_arguments;
 } kinds[PV_N_STEPS] = {
-  [PV_STEP_BEGIN] = { "begin", 3 },
+  [PV_STEP_BEGIN] = { "begin", 5 },
   [PV_STEP_OVERLAY] = { "overlay", 3 },
   [PV_STEP_CAPABILITY] = { "capability", 1 },
   [PV_STEP_PARAMETER] = { "parameter", 2 },
@@ -46,9 +58,19 @@ pv_step_kind_to_string (PvStepKind kind)
 }
 
 char *
-pv_journal_path (const char *store_directory, const char *uuid)
+pv_journal_path (const char *uuid, GError **error)
 {
-  return g_build_filename (store_directory, "captures", uuid, NULL);
+  g_autofree char *directory = pv_journal_run_directory (uuid, error);
+
+  return directory != NULL ? g_build_filename (directory, "journal", NULL) : NULL;
+}
+
+char *
+pv_journal_copy_path (const char *store_directory, const char *uuid)
+{
+  g_autofree char *absolute = g_canonicalize_filename (store_directory, NULL);
+
+  return g_build_filename (absolute, "captures", uuid, NULL);
 }
 
 static PvJournal *
@@ -58,19 +80,8 @@ journal_new (const char *path, int fd)
 
   self->path = g_strdup (path);
   self->fd = fd;
+  self->copy_fd = PV_FD_NONE;
   return self;
-}
-
-PvJournal *
-pv_journal_create (const char *path, GError **error)
-{
-  g_autofree char *directory = g_path_get_dirname (path);
-  int fd;
-
-  if (!pv_fault ("capture.journal.create", error) || !pv_mkdirs (directory, 0700, error))
-    return NULL;
-  fd = pv_openat (AT_FDCWD, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL, 0600, error);
-  return fd >= 0 ? journal_new (path, fd) : NULL;
 }
 
 PvJournal *
@@ -92,7 +103,9 @@ pv_journal_free (PvJournal *self)
   if (self == NULL)
     return;
   pv_fd_clear (&self->fd);
+  pv_fd_clear (&self->copy_fd);
   g_free (self->path);
+  g_free (self->copy);
   g_free (self);
 }
 
@@ -114,19 +127,35 @@ compose_line (PvStepKind kind, va_list arguments)
   return g_strconcat (text, "\n", NULL);
 }
 
+/* Half a line would spoil the next one too. */
+static gboolean
+append (int fd, const char *line, const char *path, GError **error)
+{
+  struct stat before;
+
+  if (fstat (fd, &before) < 0)
+    return pv_throw_errno (error, errno, "cannot look at '%s'", path);
+  if (pv_write_all (fd, line, strlen (line), path, error))
+    return TRUE;
+  if (ftruncate (fd, before.st_size) < 0)
+    g_debug ("cannot shorten '%s': %s", path, g_strerror (errno));
+  return FALSE;
+}
+
 gboolean
 pv_journal_add (PvJournal *self, gboolean durable, GError **error, PvStepKind kind, ...)
 {
-  g_autofree char *directory = g_path_get_dirname (self->path);
   g_autofree char *line = NULL;
   va_list arguments;
 
   va_start (arguments, kind);
   line = compose_line (kind, arguments);
   va_end (arguments);
-  if (!pv_fault ("capture.journal.add", error) || !pv_write_all (self->fd, line, strlen (line), self->path, error))
+  if (!pv_fault ("capture.journal.add", error) || !append (self->fd, line, self->path, error))
     return FALSE;
-  return !durable || (pv_fsync (self->fd, self->path, error) && pv_fsync_dir (directory, error));
+  return !durable || self->copy_fd < 0
+         || (pv_fault ("capture.journal.copy", error) && append (self->copy_fd, line, self->copy, error)
+             && pv_fsync (self->copy_fd, self->copy, error));
 }
 
 gboolean
@@ -208,8 +237,8 @@ mark_over (GPtrArray *steps, const char *name)
     }
 }
 
-GPtrArray *
-pv_journal_steps (PvJournal *self, GError **error)
+static GPtrArray *
+read_steps (PvJournal *self, GError **error)
 {
   g_autoptr(GPtrArray) steps = g_ptr_array_new_with_free_func (step_free);
   g_autoptr(GBytes) bytes = pv_read_file (self->path, PV_JOURNAL_MAX, error);
@@ -238,16 +267,125 @@ pv_journal_steps (PvJournal *self, GError **error)
   return g_steal_pointer (&steps);
 }
 
+/* (transfer full): empty where the kernel does not tell. */
+static char *
+boot_id (void)
+{
+  char *text = NULL;
+
+  if (!g_file_get_contents (BOOT_ID, &text, NULL, NULL))
+    return g_strdup ("");
+  return g_strstrip (text);
+}
+
+/* Whether the machine was started anew since it was begun; one without a beginning was never acted upon. */
+static gboolean
+is_of_this_start (GPtrArray *steps)
+{
+  const PvStep *begin = steps->len > 0 ? steps->pdata[0] : NULL;
+  g_autofree char *boot = boot_id ();
+
+  return begin == NULL || begin->kind != PV_STEP_BEGIN || g_str_equal (begin->arguments[BEGIN_BOOT], boot);
+}
+
+GPtrArray *
+pv_journal_steps (PvJournal *self, GError **error)
+{
+  g_autoptr(GPtrArray) steps = read_steps (self, error);
+
+  if (steps != NULL && !is_of_this_start (steps))
+    mark_over (steps, OVER_LIVE);
+  return g_steal_pointer (&steps);
+}
+
+/* --- its life ----------------------------------------------------------------------------------------------------- */
+
+static void
+remove_quietly (const char *path)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!pv_unlink (path, &error))
+    g_debug ("%s", error->message);
+}
+
+/* With the lock held and what was left put in order: a copy that is there still tells of nothing. */
+static gboolean
+make (PvJournal *self, GError **error)
+{
+  g_autofree char *directory = g_path_get_dirname (self->copy);
+
+  self->copy_fd = pv_mkdirs (directory, 0700, error)
+                    ? pv_openat (AT_FDCWD, self->copy, O_RDWR | O_APPEND | O_CREAT | O_TRUNC, 0600, error)
+                    : PV_FD_NONE;
+  return self->copy_fd >= 0 && pv_fsync_dir (directory, error) && pv_fault ("capture.journal.made", error);
+}
+
+PvJournal *
+pv_journal_create (const char *path, const char *copy, const char *domain, const char *was, GError **error)
+{
+  g_autofree char *version = g_strdup_printf ("%d", LAYOUT_VERSION);
+  g_autofree char *boot = boot_id ();
+  g_autoptr(PvJournal) self = journal_new (path, PV_FD_NONE);
+
+  if (!pv_fault ("capture.journal.create", error))
+    return NULL;
+  self->fd = pv_openat (AT_FDCWD, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL, 0600, error);
+  if (self->fd < 0)
+    return NULL;
+  self->copy = g_strdup (copy);
+  if (make (self, error) && pv_journal_add (self, TRUE, error, PV_STEP_BEGIN, version, domain, was, boot, copy, NULL))
+    return g_steal_pointer (&self);
+  remove_quietly (path);
+  remove_quietly (copy);
+  return NULL;
+}
+
+PvJournal *
+pv_journal_find (const char *path, const char *copy, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(PvJournal) self = pv_journal_open (path, &local);
+  g_autoptr(GPtrArray) steps = NULL;
+
+  if (self == NULL && local == NULL)
+    {
+      self = pv_journal_open (copy, &local);
+      steps = self != NULL ? read_steps (self, &local) : NULL;
+      if (steps != NULL && is_of_this_start (steps))
+        {
+          pv_unlink (copy, error);
+          return NULL;
+        }
+    }
+  if (local == NULL)
+    return g_steal_pointer (&self);
+  g_propagate_error (error, g_steal_pointer (&local));
+  return NULL;
+}
+
 const char *
 pv_journal_file (PvJournal *self)
 {
   return self->path;
 }
 
+/* A copy that cannot be removed now tells of nothing that is not undone: pv_journal_find() removes it. */
 gboolean
 pv_journal_remove (PvJournal *self, GError **error)
 {
-  return pv_fault ("capture.journal.remove", error) && pv_unlink (self->path, error);
+  g_autoptr(GPtrArray) steps = NULL;
+  const PvStep *begin;
+
+  if (!pv_fault ("capture.journal.remove", error))
+    return FALSE;
+  steps = read_steps (self, NULL);
+  begin = steps != NULL && steps->len > 0 ? steps->pdata[0] : NULL;
+  if (!pv_unlink (self->path, error) || !pv_fault ("capture.journal.removed", error))
+    return FALSE;
+  if (begin != NULL && begin->kind == PV_STEP_BEGIN)
+    remove_quietly (begin->arguments[BEGIN_COPY]);
+  return TRUE;
 }
 
 /* (transfer full) */

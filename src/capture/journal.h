@@ -2,14 +2,15 @@
 /* PvJournal: what a capture has done to a guest, written down before it is done, so that it can be undone by
  * pv_undo_run(): by the job, by the guardian when the job was killed, by pv_capture_recover() when both were.
  *
- *   create -> add, add … -> remove;      open (somebody else's) -> steps -> remove
+ *   create -> add, add … -> remove;      find (somebody else's) -> steps -> remove
  *
- * A file of lines, one step each, in STORE/captures/UUID; a line that is not whole was never acted upon. The whole of
- * a line is written by one system call: a killed process leaves it in the page cache. add() syncs on demand only, for
- * the case that the machine dies: then QEMU is gone as well, and only the overlays matter.
+ * A file of lines, one step each; a line that is not whole was never acted upon. The whole of a line is written by one
+ * system call: a killed process leaves it in the page cache. The file is RUN/UUID/journal (RUN: /run/pagevault, or the
+ * user's run-time directory): whatever becomes of the store, and whichever store the guest's next capture goes to, it
+ * is found. Should the machine die, QEMU is gone as well and only the overlays matter: the lines that tell of them are
+ * durable, which means that they are in STORE/captures/UUID too, and synced.
  *
- * Beside it, one capture of a guest at a time: a lock, on a file in the run-time directory, because captures of one
- * guest may go into different stores.
+ * Beside it, one capture of a guest at a time: a lock, on a file in the same run-time directory.
  */
 #pragma once
 
@@ -21,7 +22,8 @@ G_BEGIN_DECLS
 
 typedef enum
 {
-  PV_STEP_BEGIN,      /* layout version, domain name, run state the user had: "running", "paused", "shutoff", "other" */
+  PV_STEP_BEGIN,      /* layout version, domain name, run state the user had it in: "running", "paused"; boot id; where
+                         the durable lines are too */
   PV_STEP_OVERLAY,    /* target, overlay, base: the overlay's file is made, and may become the disk's active layer */
   PV_STEP_CAPABILITY, /* name: a migration capability is switched on */
   PV_STEP_PARAMETER,  /* name, value: a migration parameter is changed; the value it had */
@@ -48,28 +50,36 @@ typedef struct _PvJournal PvJournal;
 
 #define PV_JOURNAL_MAX (16u << 20) /* bytes */
 
-/* (transfer full): STORE/captures/UUID. */
-char *pv_journal_path (const char *store_directory, const char *uuid);
+/* Where the journal of the guest @uuid is while it is captured (transfer full). NULL: @error. */
+char *pv_journal_path (const char *uuid, GError **error);
+/* (transfer full): STORE/captures/UUID: the durable lines of a capture into that store. */
+char *pv_journal_copy_path (const char *store_directory, const char *uuid);
 
-/* PV_ERROR_EXISTS when there is one: an earlier capture is to be recovered first. */
-PvJournal *pv_journal_create (const char *path, GError **error);
+/* At @path, its durable lines at @copy too; the first line is PV_STEP_BEGIN, of @domain in run state @was.
+ * PV_ERROR_EXISTS when there is one at @path: an earlier capture is to be recovered first; what is at @copy is taken
+ * for an old one. The lock is held. */
+PvJournal *pv_journal_create (const char *path, const char *copy, const char *domain, const char *was, GError **error);
 /* (nullable): NULL without @error when there is none. */
 PvJournal *pv_journal_open (const char *path, GError **error);
+/* (nullable): the same, of whatever an earlier capture left: the journal at @path; without it the durable lines at
+ * @copy, when the machine was started anew since. Those of this start without a journal are of a capture that was
+ * undone while its store was away: they are removed. */
+PvJournal *pv_journal_find (const char *path, const char *copy, GError **error);
 void pv_journal_free (PvJournal *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvJournal, pv_journal_free)
 
-/* (nullable): NULL is left out at the end. With @durable the line has reached the disk on return. */
+/* Ends with NULL. With @durable the line is in the store and has reached the disk on return. */
 gboolean pv_journal_add (PvJournal *self, gboolean durable, GError **error, PvStepKind kind,
                          ...) G_GNUC_NULL_TERMINATED;
 /* Writes down that the last step of @kind needs no undoing. */
 gboolean pv_journal_over (PvJournal *self, PvStepKind kind, GError **error);
 /* Writes down that of all steps so far only overlays may need undoing. */
 gboolean pv_journal_over_live (PvJournal *self, GError **error);
-/* (element-type PvStep) (transfer container): reads the file anew, oldest first. PV_ERROR_CORRUPT for a line that is
- * whole and makes no sense. */
+/* (element-type PvStep) (transfer container): reads the file anew, oldest first. All but overlays are over in one
+ * of an earlier start of the machine. PV_ERROR_CORRUPT for a line that is whole and makes no sense. */
 GPtrArray *pv_journal_steps (PvJournal *self, GError **error);
 const char *pv_journal_file (PvJournal *self);
-/* Everything is undone or done: the file goes. */
+/* Everything is undone or done: both files go; the one in the store only if it can be reached. */
 gboolean pv_journal_remove (PvJournal *self, GError **error);
 
 /* Locks the guest @uuid for a capture: an open descriptor, to be handed to the guardian too; the lock goes with the

@@ -371,15 +371,14 @@ undo_steps (Undo *self, PvJournal *journal, gboolean live_only, GError **error)
   return ok;
 }
 
-/* The socket of a qemu-nbd that went with a killed capture. */
+/* The socket of a qemu-nbd that went with a killed capture: beside the journal. */
 static void
 sweep_run_directory (PvJournal *journal)
 {
-  g_autofree char *uuid = g_path_get_basename (pv_journal_file (journal));
-  g_autofree char *directory = pv_journal_run_directory (uuid, NULL);
-  g_autofree char *path = directory != NULL ? g_build_filename (directory, "nbd.sock", NULL) : NULL;
+  g_autofree char *directory = g_path_get_dirname (pv_journal_file (journal));
+  g_autofree char *path = g_build_filename (directory, "nbd.sock", NULL);
 
-  if (path != NULL && !pv_unlink (path, NULL))
+  if (!pv_unlink (path, NULL))
     g_debug ("cannot remove '%s'", path);
 }
 

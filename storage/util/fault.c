@@ -18,13 +18,20 @@ typedef enum
   ACTION_KILL,
   ACTION_STOP,
   ACTION_SLEEP,
+  ACTION_HOLD,
 } Action;
+
+enum
+{
+  HOLD_US = 5000, /* between two looks */
+};
 
 typedef struct
 {
   GPatternSpec *pattern; /* (owned) */
   Action action;
   gulong milliseconds; /* of ACTION_SLEEP */
+  char *file;          /* (owned) (nullable): of ACTION_HOLD */
   guint countdown;     /* passings until it acts; 0 = has acted */
 } Fault;
 
@@ -43,6 +50,7 @@ parse_fault (const char *spec, Fault *fault)
     return FALSE;
   fault->countdown = n == 3 ? (guint) strtoul (parts[2], NULL, 10) : 1;
   fault->milliseconds = 0;
+  fault->file = NULL;
   if (g_str_equal (parts[1], "fail"))
     fault->action = ACTION_FAIL;
   else if (g_str_equal (parts[1], "enospc"))
@@ -56,6 +64,11 @@ parse_fault (const char *spec, Fault *fault)
       fault->action = ACTION_SLEEP;
       fault->milliseconds = strtoul (parts[1] + strlen ("sleep="), NULL, 10);
     }
+  else if (g_str_has_prefix (parts[1], "hold="))
+    {
+      fault->action = ACTION_HOLD;
+      fault->file = g_strdup (parts[1] + strlen ("hold="));
+    }
   else
     return FALSE;
   fault->pattern = g_pattern_spec_new (parts[0]);
@@ -65,7 +78,10 @@ parse_fault (const char *spec, Fault *fault)
 static void
 clear_fault (gpointer data)
 {
-  g_pattern_spec_free (((Fault *) data)->pattern);
+  Fault *fault = data;
+
+  g_pattern_spec_free (fault->pattern);
+  g_free (fault->file);
 }
 
 static GArray *
@@ -106,6 +122,15 @@ read_environment (void)
     pv_fault_arm (value);
 }
 
+static void
+hold (const char *file)
+{
+  if (!g_file_set_contents (file, "", 0, NULL))
+    g_error ("PAGEVAULT_FAULT: cannot make '%s'", file);
+  while (access (file, F_OK) == 0)
+    g_usleep (HOLD_US);
+}
+
 static gboolean
 act (const Fault *fault, const char *point, GError **error)
 {
@@ -120,6 +145,9 @@ act (const Fault *fault, const char *point, GError **error)
     case ACTION_SLEEP:
       g_usleep (fault->milliseconds * 1000);
       return TRUE;
+    case ACTION_HOLD:
+      hold (fault->file);
+      return TRUE;
     case ACTION_ENOSPC:
       return pv_throw_errno (error, ENOSPC, "fault at %s", point);
     case ACTION_FAIL:
@@ -133,6 +161,7 @@ pv_fault (const char *point, GError **error)
 {
   static gsize environment_read;
   Fault acting = { 0 };
+  g_autofree char *file = NULL; /* of acting: others may disarm meanwhile */
   gboolean acts = FALSE;
 
   if (g_once_init_enter (&environment_read))
@@ -153,6 +182,7 @@ pv_fault (const char *point, GError **error)
       if (--fault->countdown == 0)
         {
           acting = *fault;
+          acting.file = file = g_strdup (fault->file);
           acts = fired = TRUE;
         }
     }

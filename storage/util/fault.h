@@ -3,8 +3,9 @@
  *
  * Disarmed (always, outside tests) a point costs one load. PAGEVAULT_FAULT arms points in a whole process:
  *
- *   PAGEVAULT_FAULT=POINT:ACTION[:NTH][,...]      ACTION = fail | enospc | kill | stop | sleep=MILLISECONDS
+ *   PAGEVAULT_FAULT=POINT:ACTION[:NTH][,...]      ACTION = fail | enospc | kill | stop | sleep=MILLISECONDS | hold=FILE
  *
+ * "hold" makes FILE and goes on when somebody has removed it: meanwhile a test can do things to the world.
  * NTH (default 1) is the passing of the point at which it acts, once; POINT may end in '*'. A unit test instead arms
  * "the n-th passing of any point" and counts n up until nothing fails any more.
  */

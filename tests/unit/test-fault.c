@@ -3,6 +3,7 @@
 
 #include "util/fault.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +97,34 @@ subprocess_rearm (void)
   pv_fault_disarm ();
 }
 
+static gpointer
+let_go (gpointer data)
+{
+  const char *file = data;
+
+  while (!g_file_test (file, G_FILE_TEST_EXISTS))
+    g_usleep (1000);
+  g_assert_cmpint (g_unlink (file), ==, 0);
+  return NULL;
+}
+
+static void
+test_hold (void)
+{
+  g_autofree char *directory = g_dir_make_tmp ("pagevault-test-XXXXXX", NULL);
+  g_autofree char *file = g_build_filename (directory, "held", NULL);
+  g_autofree char *faults = g_strdup_printf ("test.hold:hold=%s", file);
+  GThread *thread = g_thread_new ("let-go", let_go, file);
+
+  pv_fault_arm (faults);
+  g_assert_true (pv_fault ("test.hold", NULL));
+  g_thread_join (thread);
+  g_assert_true (pv_fault_fired ());
+  g_assert_true (pv_fault ("test.hold", NULL));
+  pv_fault_disarm ();
+  g_assert_cmpint (g_rmdir (directory), ==, 0);
+}
+
 static void
 test_rearm (void)
 {
@@ -167,6 +196,7 @@ main (int argc, char **argv)
   g_test_add_func ("/fault/nth", test_nth);
   g_test_add_func ("/fault/actions", test_actions);
   g_test_add_func ("/fault/subprocess/actions", subprocess_actions);
+  g_test_add_func ("/fault/hold", test_hold);
   g_test_add_func ("/fault/rearm", test_rearm);
   g_test_add_func ("/fault/subprocess/rearm", subprocess_rearm);
   g_test_add_func ("/fault/both", test_both);
