@@ -11,6 +11,8 @@ extern const PvCommand pv_command_create;
 extern const PvCommand pv_command_list;
 extern const PvCommand pv_command_show;
 extern const PvCommand pv_command_restore;
+extern const PvCommand pv_command_clone;
+extern const PvCommand pv_command_revert;
 extern const PvCommand pv_command_export;
 extern const PvCommand pv_command_import;
 extern const PvCommand pv_command_delete;

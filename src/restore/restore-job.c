@@ -213,6 +213,15 @@ pv_restore_run_as (PvRestore *self, gboolean way_back, PvRestoreResult *result, 
 }
 
 gboolean
+pv_restore_can (PvStore *store, PvConnection *connection, PvSnapshot *snapshot, const PvRestoreOptions *options,
+                GError **error)
+{
+  g_auto(PvRestore) self = { .store = store, .connection = connection, .snapshot = snapshot, .options = options };
+
+  return pv_restore_check (&self, error);
+}
+
+gboolean
 pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot, const PvRestoreOptions *options,
                 PvRestoreResult *result, PvRestoreProgressFunc progress, gpointer data, GCancellable *cancellable,
                 GError **error)

@@ -47,6 +47,10 @@ void pv_restore_result_clear (PvRestoreResult *self);
 
 typedef void (*PvRestoreProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
 
+/* Looks whether it could be run; does nothing. */
+gboolean pv_restore_can (PvStore *store, PvConnection *connection, PvSnapshot *snapshot,
+                         const PvRestoreOptions *options, GError **error);
+
 /* When it fails after a guest that is replaced was ended, that guest is brought back; the message says how. */
 gboolean pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *snapshot,
                          const PvRestoreOptions *options, PvRestoreResult *result,
