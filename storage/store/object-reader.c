@@ -20,6 +20,8 @@ enum
   DELTAS_MAX = 8,          /* nodes stored one against the other; writers make one */
   LOOKUPS_MAX = 8,         /* times that a pack may vanish under a reader */
   HINT_SLOTS = 4,          /* slots behind the last one that are tried before the index */
+  AHEAD = 2 << 20,         /* bytes that the kernel is asked for before they are wanted */
+  AHEAD_STEP = 1 << 20,    /* bytes after which it is asked again */
 };
 
 /* What decoding takes: made as needed, kept for the next. */
@@ -51,6 +53,7 @@ struct _PvObjectReader
   PvCache *frames;    /* of PvCachedFrame by pack number and frame number */
   PvCache *nodes;     /* of PvNodeRef by name */
   PvCache *tables;    /* of PvPackTable by pack number */
+  guint64 next_frame;  /* atomic: pack << 32 | frame behind the one read last */
   GMutex lock;
   GPtrArray *contexts; /* of Context, idle; under lock */
 };
@@ -213,23 +216,27 @@ pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error)
 }
 
 /* The file is opened for each frame, which costs little: a pack that gc removes shall not keep its space because some
- * process has it open. */
+ * process has it open. That hides from the kernel who reads a pack from its start to its end; @in_order tells it. */
 static gboolean
-read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, guint8 *buffer, GError **error)
+read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, gboolean in_order, guint8 *buffer,
+             GError **error)
 {
   g_autofree char *path = pack_path (self, pv_pack_table_name (table));
   g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDONLY, 0, error);
+  guint64 end = frame->offset + frame->stored_size;
 
+  if (fd >= 0 && in_order && frame->offset / AHEAD_STEP != end / AHEAD_STEP)
+    (void) posix_fadvise (fd, (off_t) end, AHEAD, POSIX_FADV_WILLNEED);
   return fd >= 0 && pv_pread_exact (fd, buffer, frame->stored_size, frame->offset, path, error);
 }
 
 static gboolean
-decode_frame (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, Context *context, PvFrameInfo *info,
-              GError **error)
+decode_frame (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, gboolean in_order, Context *context,
+              PvFrameInfo *info, GError **error)
 {
   guint8 *buffer = pv_frame_codec_buffer (context->codec);
 
-  return read_stored (self, table, frame, buffer, error)
+  return read_stored (self, table, frame, in_order, buffer, error)
          && pv_frame_decode (context->codec, buffer, frame->stored_size, info, context->plain, PV_FRAME_PLAIN_MAX,
                              error)
          && pv_pack_frame_check (frame, info, error);
@@ -259,6 +266,8 @@ frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 numb
 {
   g_autoptr(GError) why = NULL;
   PvCachedFrame *frame = NULL;
+  guint64 place = (guint64) pack << 32 | number;
+  gboolean in_order = __atomic_exchange_n (&self->next_frame, place + 1, __ATOMIC_RELAXED) == place;
   PvPackFrame entry;
   PvFrameInfo info;
 
@@ -266,7 +275,7 @@ frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 numb
     {
       Context *context = context_take (self);
 
-      if (decode_frame (self, table, &entry, context, &info, &why))
+      if (decode_frame (self, table, &entry, in_order, context, &info, &why))
         frame = frame_new (table, number, &entry, context->plain, info.plain_size);
       context_give (self, context);
     }
