@@ -23,7 +23,7 @@ G_BEGIN_DECLS
 
 #define PV_FILTER_ID_SIZE 16u               /* bytes */
 #define PV_FILTER_BITS 16u                  /* for an object of the capacity */
-#define PV_FILTER_CAPACITY_MIN (1u << 20)   /* objects: 2 MiB */
+#define PV_FILTER_CAPACITY_MIN (16u << 10)  /* objects: 32 KiB */
 #define PV_FILTER_CAPACITY_MAX (128u << 20) /* objects: 256 MiB; with more of them it says "perhaps" more often */
 
 typedef struct _PvFilter PvFilter;

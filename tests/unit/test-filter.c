@@ -140,7 +140,7 @@ test_changed (Case *self, gconstpointer data)
 
   memcpy (id, pv_filter_id (filter), sizeof id);
   g_clear_pointer (&filter, pv_filter_unref);
-  change (self, 1234567, "x", 1);
+  change (self, 23456, "x", 1);
   again = pv_filter_open (self->path, id, sizeof id, &error);
   g_assert_no_error (error);
   g_assert_false (pv_filter_verify (again, &error));
