@@ -7,6 +7,7 @@
 #include "capture/drain.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,7 +22,10 @@
 
 enum
 {
-  BLOCK_SIZE = 256 << 10, /* bytes */
+  BLOCK_SIZE = 256 << 10,    /* bytes */
+  NAP_MIN = 100,             /* microseconds: less is no nap */
+  NAP_MAX = 1000,
+  NAP_RATE = 4 << 10,        /* bytes of the pipe for a microsecond of nap: QEMU sends a quarter of that */
 };
 
 typedef struct
@@ -39,8 +43,13 @@ struct _PvDrain
   PvSpill *spill;      /* (owned) (nullable) */
   Block *staging;      /* (owned): the reader's, on the way into the spill file */
   guint max_blocks;
+  guint nap;           /* microseconds in which what comes fits well into the pipe; 0: none */
   GMutex lock;
-  GCond changed;
+  GCond came;          /* for the consumer: bytes, or the end */
+  GCond room;          /* for the reader: a spare block */
+  GCond over;          /* for who waits from outside: done, or failed */
+  gboolean hungry;     /* the consumer waits; under lock */
+  gboolean stuck;      /* the reader waits for room; under lock */
   GQueue waiting;      /* of Block, oldest first; under lock */
   GQueue spare;        /* of Block; under lock */
   guint n_blocks;      /* allocated, staging apart; under lock */
@@ -60,6 +69,23 @@ wake_reader (PvDrain *self)
     g_debug ("cannot wake the reader: %s", g_strerror (errno));
 }
 
+/* Under lock: whoever waits looks again. */
+static void
+wake_all (PvDrain *self)
+{
+  g_cond_broadcast (&self->came);
+  g_cond_broadcast (&self->room);
+  g_cond_broadcast (&self->over);
+}
+
+/* Under lock: there are bytes for the consumer. A wake-up that nobody needs costs both sides dearly. */
+static void
+wake_consumer (PvDrain *self)
+{
+  if (self->hungry)
+    g_cond_signal (&self->came);
+}
+
 /* Takes @error over. From now on nothing is handed on. */
 static void
 fail (PvDrain *self, GError *error)
@@ -68,7 +94,7 @@ fail (PvDrain *self, GError *error)
   if (self->error == NULL)
     self->error = g_steal_pointer (&error);
   self->stopping |= !self->options.to_the_end;
-  g_cond_broadcast (&self->changed);
+  wake_all (self);
   g_mutex_unlock (&self->lock);
   g_clear_error (&error);
   wake_reader (self);
@@ -127,7 +153,9 @@ take_block_locked (PvDrain *self, GError **error)
           throw_overrun (self, error);
           return NULL;
         }
-      g_cond_wait_until (&self->changed, &self->lock, g_get_monotonic_time () + PV_DRAIN_BEAT_MS * 1000);
+      self->stuck = TRUE;
+      g_cond_wait_until (&self->room, &self->lock, g_get_monotonic_time () + PV_DRAIN_BEAT_MS * 1000);
+      self->stuck = FALSE;
       beat (self);
     }
   return NULL;
@@ -149,7 +177,7 @@ queue_block (PvDrain *self, Block **block, GError **error)
         return FALSE;
       (*block)->used = 0;
       locker = g_mutex_locker_new (&self->lock);
-      g_cond_broadcast (&self->changed);
+      wake_consumer (self);
       return TRUE;
     }
   locker = g_mutex_locker_new (&self->lock);
@@ -162,7 +190,7 @@ queue_block (PvDrain *self, Block **block, GError **error)
     }
   else
     g_queue_push_tail (&self->waiting, g_steal_pointer (block));
-  g_cond_broadcast (&self->changed);
+  wake_consumer (self);
   return TRUE;
 }
 
@@ -213,13 +241,33 @@ account (PvDrain *self, gsize n, gboolean *idle)
   return !is_over_locked (self);
 }
 
+/* QEMU sends a few pages at a time. When the pipe is large, it is worth while to let some come together: neither side
+ * is woken up for each of them. */
+static void
+nap (PvDrain *self)
+{
+  struct pollfd wake = { .fd = self->wake, .events = POLLIN };
+  struct timespec time = { .tv_nsec = (long) self->nap * 1000 };
+
+  if (self->nap > 0)
+    (void) ppoll (&wake, 1, &time, NULL);
+}
+
+static guint
+nap_for_pipe (int fd)
+{
+  int size = fcntl (fd, F_GETPIPE_SZ); /* fails for a socket */
+
+  return size / NAP_RATE < NAP_MIN ? 0 : MIN (size / NAP_RATE, NAP_MAX);
+}
+
 static gboolean
 read_all (PvDrain *self, Block **block, GError **error)
 {
   for (;;)
     {
       gsize before;
-      gboolean idle;
+      gboolean idle, filled;
       ReadResult result;
 
       if (*block == NULL)
@@ -234,18 +282,21 @@ read_all (PvDrain *self, Block **block, GError **error)
       if (!pv_fault ("capture.drain.read", error))
         return FALSE;
       result = read_some (self, *block, error);
+      filled = (*block)->used == BLOCK_SIZE;
       beat (self);
       if (result == READ_ERROR)
         return FALSE;
       if (!account (self, (*block)->used - before, &idle))
         return TRUE;
-      if ((result != READ_BYTES || idle || (*block)->used == BLOCK_SIZE) && !queue_block (self, block, error))
+      if ((result != READ_BYTES || idle || filled) && !queue_block (self, block, error))
         return FALSE;
       /* back to memory as soon as the file is empty */
       if (*block != NULL && *block == self->staging && (*block)->used == 0 && pv_spill_size (self->spill) == 0)
         *block = NULL;
       if (result == READ_END)
         return TRUE;
+      if (result == READ_BYTES && !filled)
+        nap (self);
     }
 }
 
@@ -289,7 +340,7 @@ reader_main (gpointer data)
     g_free (block);
   g_mutex_lock (&self->lock);
   self->ended = TRUE;
-  g_cond_broadcast (&self->changed);
+  wake_all (self);
   g_mutex_unlock (&self->lock);
   return NULL;
 }
@@ -313,7 +364,11 @@ consume (PvDrain *self, Block *scratch, gboolean *more, GError **error)
   g_mutex_lock (&self->lock);
   while (!is_over_locked (self) && !self->ended && g_queue_is_empty (&self->waiting)
          && (self->spill == NULL || pv_spill_size (self->spill) == 0))
-    g_cond_wait (&self->changed, &self->lock);
+    {
+      self->hungry = TRUE;
+      g_cond_wait (&self->came, &self->lock);
+      self->hungry = FALSE;
+    }
   *more = !is_over_locked (self);
   if (*more)
     block = g_queue_pop_head (&self->waiting);
@@ -325,7 +380,8 @@ consume (PvDrain *self, Block *scratch, gboolean *more, GError **error)
       ok = hand_on (self, block->bytes, block->used, error);
       g_mutex_lock (&self->lock);
       g_queue_push_head (&self->spare, block);
-      g_cond_broadcast (&self->changed);
+      if (self->stuck)
+        g_cond_signal (&self->room);
       g_mutex_unlock (&self->lock);
       return ok;
     }
@@ -350,7 +406,7 @@ consumer_main (gpointer data)
       }
   g_mutex_lock (&self->lock);
   self->done = TRUE;
-  g_cond_broadcast (&self->changed);
+  wake_all (self);
   g_mutex_unlock (&self->lock);
   return NULL;
 }
@@ -366,9 +422,12 @@ pv_drain_new (int fd, const PvDrainOptions *options)
   self->fd = fd;
   self->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   self->options = *options;
+  self->nap = nap_for_pipe (fd);
   self->max_blocks = (guint) CLAMP (options->buffer / BLOCK_SIZE, 1, G_MAXUINT);
   g_mutex_init (&self->lock);
-  g_cond_init (&self->changed);
+  g_cond_init (&self->came);
+  g_cond_init (&self->room);
+  g_cond_init (&self->over);
   g_queue_init (&self->waiting);
   g_queue_init (&self->spare);
   if (options->on_overrun == PV_OVERRUN_SPILL)
@@ -395,7 +454,9 @@ pv_drain_free (PvDrain *self)
   pv_spill_free (self->spill);
   pv_fd_clear (&self->wake);
   g_clear_error (&self->error);
-  g_cond_clear (&self->changed);
+  g_cond_clear (&self->came);
+  g_cond_clear (&self->room);
+  g_cond_clear (&self->over);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
@@ -407,7 +468,7 @@ pv_drain_wait (PvDrain *self, guint timeout_ms, gboolean *done, GError **error)
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   while (!self->done && !is_over_locked (self))
-    if (!g_cond_wait_until (&self->changed, &self->lock, deadline))
+    if (!g_cond_wait_until (&self->over, &self->lock, deadline))
       break;
   *done = FALSE;
   if (self->error != NULL)
@@ -434,7 +495,7 @@ pv_drain_stop (PvDrain *self)
 {
   g_mutex_lock (&self->lock);
   self->stopping = TRUE;
-  g_cond_broadcast (&self->changed);
+  wake_all (self);
   g_mutex_unlock (&self->lock);
   wake_reader (self);
 }

@@ -12,9 +12,7 @@ struct _PvRamIngest
   PvTxn *txn;               /* (not owned) */
   PvStreamDecoder *decoder; /* (owned) */
   GPtrArray *writers;       /* (owned) (element-type PvVolumeWriter): by block index; the transaction's */
-  GMutex lock;
-  gboolean started;         /* under lock */
-  guint64 total, done;      /* bytes; under lock */
+  guint64 total, done;      /* bytes; atomic */
 };
 
 static gboolean
@@ -33,19 +31,14 @@ on_blocks (const GPtrArray *blocks, gpointer data, GError **error)
       g_ptr_array_add (self->writers, writer);
       total += block->size;
     }
-  g_mutex_lock (&self->lock);
-  self->total = total;
-  g_mutex_unlock (&self->lock);
+  __atomic_store_n (&self->total, total, __ATOMIC_RELAXED);
   return TRUE;
 }
 
 static void
 count (PvRamIngest *self, guint64 n_bytes)
 {
-  g_mutex_lock (&self->lock);
-  self->started = TRUE;
-  self->done += n_bytes;
-  g_mutex_unlock (&self->lock);
+  __atomic_fetch_add (&self->done, n_bytes, __ATOMIC_RELAXED);
 }
 
 static gboolean
@@ -75,7 +68,6 @@ pv_ram_ingest_new (PvTxn *txn)
   self->txn = txn;
   self->decoder = pv_stream_decoder_new (&handler, self);
   self->writers = g_ptr_array_new ();
-  g_mutex_init (&self->lock);
   return self;
 }
 
@@ -86,7 +78,6 @@ pv_ram_ingest_free (PvRamIngest *self)
     return;
   pv_stream_decoder_free (self->decoder);
   g_ptr_array_unref (self->writers);
-  g_mutex_clear (&self->lock);
   g_free (self);
 }
 
@@ -119,23 +110,17 @@ pv_ram_ingest_finish (PvRamIngest *self, GError **error)
 gboolean
 pv_ram_ingest_started (PvRamIngest *self)
 {
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  return self->started;
+  return __atomic_load_n (&self->done, __ATOMIC_RELAXED) > 0;
 }
 
 guint64
 pv_ram_ingest_total (PvRamIngest *self)
 {
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  return self->total;
+  return __atomic_load_n (&self->total, __ATOMIC_RELAXED);
 }
 
 guint64
 pv_ram_ingest_done (PvRamIngest *self)
 {
-  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  return MIN (self->done, self->total);
+  return MIN (__atomic_load_n (&self->done, __ATOMIC_RELAXED), pv_ram_ingest_total (self));
 }
