@@ -3,7 +3,7 @@
  *
  * A frame on disk is a fixed header and a payload (docs/format-store.md, "Frame"). It holds either up to
  * PV_FRAME_CHUNKS chunks of PV_CHUNK_SIZE bytes each (kind CHUNKS), or nodes of various lengths (kind NODES), each item
- * in a slot numbered from 0. The payload is zstd, quick levels, or stored as it is when that would not be smaller. The header
+ * in a slot numbered from 0. The payload is zstd, or stored as it is when that would not be smaller. The header
  * carries XXH3-64 over header and payload, so that every flipped bit is found without decompressing; the names of the
  * items are kept in the pack's table and checked by whoever reads an item.
  * Room for AES-256-GCM (cipher byte, nonce and tag inside the payload) is laid out; only cipher 0 is accepted today.

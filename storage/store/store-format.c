@@ -57,12 +57,12 @@ uuid_to_string (const guint8 *bytes, char *uuid)
 }
 
 static void
-digest (const guint8 *data, guint8 *out)
+digest (const guint8 *data, gsize size, guint8 *out)
 {
   g_autoptr(GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   gsize length = PV_NAME_SIZE;
 
-  g_checksum_update (checksum, data, DIGEST_OFFSET);
+  g_checksum_update (checksum, data, (gssize) size);
   g_checksum_get_digest (checksum, out, &length);
 }
 
@@ -85,7 +85,7 @@ pv_store_format_serialize (const PvStoreFormat *self)
   pv_append_le64 (out, (guint64) self->time);
   pv_append_zeros (out, KEY_SLOTS_SIZE + PV_NAME_SIZE);
   g_assert (out->len == PV_STORE_FORMAT_SIZE);
-  digest (out->data, out->data + DIGEST_OFFSET);
+  digest (out->data, DIGEST_OFFSET, out->data + DIGEST_OFFSET);
   return g_byte_array_free_to_bytes (out);
 }
 
@@ -139,14 +139,17 @@ pv_store_format_parse (GBytes *bytes, PvStoreFormat *self, GError **error)
 
   if (found == NULL || memcmp (found, magic, MAGIC_SIZE) != 0)
     return pv_throw (error, PV_ERROR_INVALID, "not the format marker of a store");
+  /* Before the version is believed: every version ends with a digest of all before it. */
+  if (size < MAGIC_SIZE + PV_NAME_SIZE)
+    return pv_corrupt (error, "the format marker has only %" G_GSIZE_FORMAT " bytes", size);
+  digest (data, size - PV_NAME_SIZE, wanted);
+  if (memcmp (wanted, data + size - PV_NAME_SIZE, PV_NAME_SIZE) != 0)
+    return pv_corrupt (error, "the digest of the format marker does not match");
   if (!check_supported (&c, error))
     return FALSE;
   pv_cursor_le32 (&c); /* optional features */
   if (pv_cursor_le32 (&c) != PV_STORE_FORMAT_SIZE || size != PV_STORE_FORMAT_SIZE)
     return pv_corrupt (error, "the format marker has %" G_GSIZE_FORMAT " bytes instead of %d", size,
                        PV_STORE_FORMAT_SIZE);
-  digest (data, wanted);
-  if (memcmp (wanted, data + DIGEST_OFFSET, PV_NAME_SIZE) != 0)
-    return pv_corrupt (error, "the digest of the format marker does not match");
   return check_rest (&c, self, error);
 }

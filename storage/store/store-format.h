@@ -11,6 +11,7 @@ G_BEGIN_DECLS
 
 #define PV_STORE_FORMAT_VERSION 1u
 #define PV_STORE_FORMAT_SIZE 1632 /* bytes of the file */
+#define PV_STORE_FORMAT_MAX 65536 /* bytes of it in any version to come */
 
 typedef struct
 {

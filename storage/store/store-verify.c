@@ -63,7 +63,7 @@ static void
 verify_format (Verify *v)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(GBytes) bytes = pv_read_file (v->store->format, PV_STORE_FORMAT_SIZE, &error);
+  g_autoptr(GBytes) bytes = pv_read_file (v->store->format, PV_STORE_FORMAT_MAX, &error);
   PvStoreFormat format;
 
   if (bytes != NULL)

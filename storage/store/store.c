@@ -214,7 +214,7 @@ ensure_made (PvStore *self, PvStoreOpenFlags flags, GError **error)
 static gboolean
 check_format (PvStore *self, GError **error)
 {
-  g_autoptr(GBytes) bytes = pv_read_file (self->format, PV_STORE_FORMAT_SIZE, error);
+  g_autoptr(GBytes) bytes = pv_read_file (self->format, PV_STORE_FORMAT_MAX, error);
   const char *directories[] = { self->packs, self->snapshots, self->tmp };
   PvStoreFormat format;
 

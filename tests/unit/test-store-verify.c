@@ -62,7 +62,7 @@ is_hit (const PvVerifyResult *result, const char *full_name)
 /* Looks at a damaged store. What cannot be opened, or is said to be damaged, has been found; else it must be harmless.
  * Whatever cannot be read is charged to its snapshot, unless it is the index that is broken. @found: (out). */
 static void
-look_at_damage (Fixture *f, guint8 **contents, gboolean *found)
+look_at_damage (Fixture *f, const char *path, guint8 **contents, gboolean *found)
 {
   const char *names[] = { "a", "b", "c" };
   g_autoptr(GError) error = NULL;
@@ -72,7 +72,12 @@ look_at_damage (Fixture *f, guint8 **contents, gboolean *found)
 
   *found = TRUE;
   if (store == NULL)
-    return;
+    {
+      /* A format marker that is none may be that of something else; all else is damage, and never "too new". */
+      if (!strstr (path, "/format") || !g_error_matches (error, PV_ERROR, PV_ERROR_INVALID))
+        g_assert_error (error, PV_ERROR, PV_ERROR_CORRUPT);
+      return;
+    }
   pv_store_verify (store, &result, NULL, NULL, NULL, &error);
   g_assert_no_error (error);
   *found = result.damaged->len > 0;
@@ -153,7 +158,7 @@ test_every_file (Fixture *f, gconstpointer user_data)
           gboolean found;
 
           flip (files->pdata[i], at, mask);
-          look_at_damage (f, contents, &found);
+          look_at_damage (f, files->pdata[i], contents, &found);
           if (!found && !may_be_harmless (files->pdata[i]))
             g_error ("%s: nobody noticed byte %" G_GSIZE_FORMAT, (char *) files->pdata[i], at);
           if (strstr (files->pdata[i], "/index.") != NULL)
