@@ -73,7 +73,8 @@ const PvCommand pv_command_gc = {
   .arguments = "",
   .summary = "Give back the space of deleted snapshots",
   .details = "Works beside create, import and restore; stopped at any point, it leaves a whole store.\n"
-             "Packs of which little is still needed are rewritten; 0 rewrites none.\n"
+             "Packs of which little is still needed are rewritten, and so are small ones of which there are\n"
+             "many; --min-live 0 rewrites none.\n"
              "\n"
              "Example:\n"
              "  pagevault gc --min-live 50\n"

@@ -2,7 +2,8 @@
 /* Garbage collection, beside writers and readers (the argument is in docs/crash-safety.md):
  *
  *   1. sweep what crashes left
- *   2. mark what snapshots and pinned bases refer to; condemn packs with too little of it: no new writer relies on them
+ *   2. mark what snapshots and pinned bases refer to; condemn packs with too little of it, and small ones when there
+ *      are many of them: no new writer relies on them
  *   3. writers that began before that may rely on them; while one lives, nothing goes (the next gc goes on)
  *   4. mark again, with writers shut out for the moment of listing: what was committed or pinned since
  *   5. copy what is marked in condemned packs into new packs; commit those
@@ -21,6 +22,17 @@
 #include "util/error.h"
 #include "util/fault.h"
 
+/* Each snapshot of a guest that hardly changes makes a small pack. Packs of one class (sizes within a factor of eight)
+ * are put together when there are eight of them, as segments of the index are: an object is copied a few times in its
+ * life, and there are never more than some dozens of packs that are not large. */
+enum
+{
+  CLASS_0_SIZE = 64 << 10, /* bytes: packs of class 0 are smaller */
+  CLASS_BITS = 3,          /* those of class n + 1 are up to eight times as large as those of class n */
+  N_CLASSES = 4,           /* from 32 MiB on a pack is large */
+  CLASS_PACKS_MAX = 8,
+};
+
 typedef struct
 {
   PvStore *store;
@@ -28,6 +40,7 @@ typedef struct
   guint min_live_percent;
   GArray *packs;           /* (nullable) (owned): of PvPackRow: all, when gc began */
   GArray *condemned;       /* (owned): of guint32 */
+  GHashTable *merged;      /* (owned): of guint32: packs to put together */
   PvStoreScratch *scratch; /* (owned) (nullable) */
   PvStoreProgressFunc progress;
   gpointer progress_data;
@@ -41,6 +54,7 @@ gc_clear (Gc *gc)
   pv_marks_free (gc->marks);
   g_clear_pointer (&gc->packs, g_array_unref);
   g_clear_pointer (&gc->condemned, g_array_unref);
+  g_clear_pointer (&gc->merged, g_hash_table_unref);
   pv_store_scratch_free (gc->scratch);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Gc, gc_clear)
@@ -97,7 +111,37 @@ is_worth_removing (Gc *gc, const PvPackRow *pack)
 {
   guint64 live = pv_marks_count (gc->marks, pack->number);
 
-  return live == 0 || live * 100 < pack->n_objects * gc->min_live_percent;
+  return live == 0 || live * 100 < pack->n_objects * gc->min_live_percent
+         || g_hash_table_contains (gc->merged, GUINT_TO_POINTER (pack->number));
+}
+
+/* N_CLASSES: a large one. */
+static guint
+class_of (const PvPackRow *pack)
+{
+  guint class = 0;
+
+  while (class < N_CLASSES && pack->size >= (guint64) CLASS_0_SIZE << (CLASS_BITS * class))
+    class++;
+  return class;
+}
+
+/* Chooses the packs to put together. */
+static void
+choose_merged (Gc *gc)
+{
+  guint n_packs[N_CLASSES + 1] = { 0 };
+
+  for (guint i = 0; i < gc->packs->len; i++)
+    n_packs[class_of (&g_array_index (gc->packs, PvPackRow, i))]++;
+  for (guint i = 0; gc->min_live_percent > 0 && i < gc->packs->len; i++)
+    {
+      const PvPackRow *pack = &g_array_index (gc->packs, PvPackRow, i);
+      guint class = class_of (pack);
+
+      if (class < N_CLASSES && n_packs[class] >= CLASS_PACKS_MAX)
+        g_hash_table_add (gc->merged, GUINT_TO_POINTER (pack->number));
+    }
 }
 
 /* Chooses among all packs; those that an earlier gc condemned and that are worth keeping now are pardoned. */
@@ -106,6 +150,7 @@ condemn (Gc *gc, guint64 *epoch, GError **error)
 {
   g_autoptr(GArray) pardoned = g_array_new (FALSE, FALSE, sizeof (guint32));
 
+  choose_merged (gc);
   for (guint i = 0; i < gc->packs->len; i++)
     {
       const PvPackRow *pack = &g_array_index (gc->packs, PvPackRow, i);
@@ -263,6 +308,7 @@ pv_store_gc (PvStore *self, guint min_live_percent, PvGcResult *result, PvStoreP
     }
   gc.marks = pv_marks_new (self->index, self->reader);
   gc.condemned = g_array_new (FALSE, FALSE, sizeof (guint32));
+  gc.merged = g_hash_table_new (g_direct_hash, g_direct_equal);
   gc.scratch = pv_store_scratch_new_named (self, "gc", error);
   return gc.scratch != NULL && pv_index_reap (self->index, error) && pv_store_sweep_scratch (self, error)
          && pv_store_sweep_orphans (self, &n_files, &result->freed_bytes, error) && collect (&gc, error)

@@ -85,7 +85,8 @@ typedef struct
   guint64 waiting_packs;  /* condemned, but an older writer is still at work: the next gc takes them */
 } PvGcResult;
 /* Removes what no snapshot needs: packs without live objects go, packs less than @min_live_percent (0..100; 70 is
- * usual) live are rewritten. Beside writers and readers; a second gc at the same time gets PV_ERROR_BUSY. */
+ * usual) live are rewritten, and, unless it is 0, small packs put together where there are many. Beside writers and
+ * readers; a second gc at the same time gets PV_ERROR_BUSY. */
 gboolean pv_store_gc (PvStore *self, guint min_live_percent, PvGcResult *result, PvStoreProgressFunc progress,
                       gpointer data, GCancellable *cancellable, GError **error);
 

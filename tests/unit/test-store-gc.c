@@ -66,6 +66,44 @@ test_all (Fixture *f, gconstpointer user_data)
   assert_sound (f);
 }
 
+/* Many snapshots that hardly differ make many small packs: gc puts them together, once. */
+static void
+test_small_packs (Fixture *f, gconstpointer user_data)
+{
+  g_autofree guint8 *data = g_malloc (MIB);
+  g_autoptr(GPtrArray) contents = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) snapshots = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_snapshot_unref);
+  g_autoptr(GPtrArray) files = NULL;
+  PvSnapshot *base = NULL;
+  PvGcResult result;
+
+  fill_random (data, MIB, 1);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("s%u", i);
+
+      fill_random (data + i * PV_CHUNK_SIZE, PV_CHUNK_SIZE, 100 + i);
+      base = take (f, name, base, data, MIB, NULL);
+      g_ptr_array_add (snapshots, base);
+      g_ptr_array_add (contents, g_memdup2 (data, MIB));
+    }
+  result = gc (f);
+  g_assert_cmpuint (result.packs_rewritten, ==, 19); /* the first one is of another class */
+  g_assert_cmpuint (result.packs_removed, ==, 19);
+  files = list_files (f);
+  for (guint i = files->len; i-- > 0;)
+    if (strstr (files->pdata[i], "/packs/") == NULL)
+      g_ptr_array_remove_index (files, i);
+  g_assert_cmpuint (files->len, ==, 2);
+  fixture_open (f);
+  for (guint i = 0; i < snapshots->len; i++)
+    assert_content (f->store, snapshots->pdata[i], PV_VOLUME_RAM, "ram", contents->pdata[i], MIB);
+  assert_sound (f);
+  result = gc (f);
+  g_assert_cmpuint (result.packs_rewritten, ==, 0);
+  g_assert_cmpuint (result.packs_removed, ==, 0);
+}
+
 /* b shares half of a: after a is gone its own half goes, and b is whole. */
 static void
 test_shared (Fixture *f, gconstpointer user_data)
@@ -351,6 +389,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, func) g_test_add ("/store-gc/" name, Fixture, NULL, fixture_setup, func, fixture_teardown)
   ADD ("all", test_all);
+  ADD ("small-packs", test_small_packs);
   ADD ("shared", test_shared);
   ADD ("delta-base", test_delta_base);
   ADD ("beside-writer", test_beside_writer);
