@@ -2,6 +2,8 @@
 /* A guest's disks: freezing them into overlays, and what their layers are. guest-commit.c merges the overlays back. */
 #include "config.h"
 
+#include <libvirt/virterror.h>
+
 #include "virt/guest-private.h"
 #include "xml/domain-xml.h"
 
@@ -29,6 +31,20 @@ pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean cu
   if (snapshot == NULL)
     return pv_guest_throw (self, error, "cannot register the snapshot with libvirt");
   virDomainSnapshotFree (snapshot);
+  return TRUE;
+}
+
+gboolean
+pv_guest_has_snapshot (PvGuest *self, const char *name, gboolean *has, GError **error)
+{
+  virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName (pv_guest_get (self), name, 0);
+  const virError *last = snapshot == NULL ? virGetLastError () : NULL;
+
+  *has = snapshot != NULL;
+  if (snapshot == NULL && (last == NULL || last->code != VIR_ERR_NO_DOMAIN_SNAPSHOT))
+    return pv_guest_throw (self, error, "cannot look for its snapshot '%s'", name);
+  if (snapshot != NULL)
+    virDomainSnapshotFree (snapshot);
   return TRUE;
 }
 

@@ -179,6 +179,17 @@ pv_guest_state (PvGuest *self, PvRunState *state, int *reason, GError **error)
 }
 
 gboolean
+pv_guest_has_job (PvGuest *self, gboolean *has, GError **error)
+{
+  virDomainJobInfo info;
+
+  if (virDomainGetJobInfo (self->domain, &info) < 0)
+    return pv_guest_throw (self, error, "cannot tell what libvirt does with it");
+  *has = info.type == VIR_DOMAIN_JOB_BOUNDED || info.type == VIR_DOMAIN_JOB_UNBOUNDED;
+  return TRUE;
+}
+
+gboolean
 pv_guest_suspend (PvGuest *self, GError **error)
 {
   if (virDomainSuspend (self->domain) < 0)

@@ -43,8 +43,14 @@ const char *pv_guest_uuid (PvGuest *self);
 gboolean pv_guest_state (PvGuest *self, PvRunState *state, int *reason, GError **error);
 /* What QEMU itself says: "running", "paused", "postmigrate", "finish-migrate", "io-error" … (transfer full) */
 char *pv_guest_qemu_status (PvGuest *self, GError **error);
+/* Whether libvirt itself is at work on it: saving, migrating, dumping, backing up. */
+gboolean pv_guest_has_job (PvGuest *self, gboolean *has, GError **error);
 gboolean pv_guest_suspend (PvGuest *self, GError **error);
 gboolean pv_guest_resume (PvGuest *self, GError **error);
+/* A paused guest that QEMU says is in "postmigrate" after a migration that failed becomes "paused" again, without
+ * executing one instruction. Does nothing in any other state. BUSY: somebody uses QEMU's gdb stub, which it takes. Not
+ * after a migration that succeeded: the disks are given away then. */
+gboolean pv_guest_leave_postmigrate (PvGuest *self, GError **error);
 
 /* FALSE for a transient domain: one that goes when it ends. */
 gboolean pv_guest_is_persistent (PvGuest *self);
@@ -109,6 +115,8 @@ char *pv_guest_events_data (PvGuestEvents *self, const char *name);
 gboolean pv_guest_snapshot_disks (PvGuest *self, const char *snapshot_xml, GError **error);
 /* Registers a snapshot's metadata (VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE). */
 gboolean pv_guest_redefine_snapshot (PvGuest *self, const char *snapshot_xml, gboolean current, GError **error);
+/* Whether libvirt knows a snapshot of that name. */
+gboolean pv_guest_has_snapshot (PvGuest *self, const char *name, gboolean *has, GError **error);
 /* Name of libvirt's current snapshot of the domain. @name: (out) (nullable) (transfer full): NULL: there is none. */
 gboolean pv_guest_current_snapshot (PvGuest *self, char **name, GError **error);
 /* Merges the active layer of @target (and what lies between) into @base and makes that the active layer again (active

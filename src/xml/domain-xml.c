@@ -217,6 +217,21 @@ pv_domain_xml_nvram_format (PvDomainXml *self)
 }
 
 gboolean
+pv_domain_xml_agent_connected (PvDomainXml *self)
+{
+  xmlNode *channel = pv_xml_descend (pv_domain_xml_root (self), "devices", "channel", NULL);
+
+  for (; channel != NULL; channel = pv_xml_next (channel))
+    {
+      xmlNode *target = pv_xml_child (channel, "target");
+
+      if (pv_xml_attr_is (target, "name", "org.qemu.guest_agent.0") && pv_xml_attr_is (target, "state", "connected"))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean
 pv_domain_xml_shared_memory (PvDomainXml *self)
 {
   xmlNode *root = pv_domain_xml_root (self);

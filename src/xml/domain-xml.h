@@ -54,6 +54,8 @@ guint64 pv_domain_xml_memory (PvDomainXml *self);       /* bytes */
 guint pv_domain_xml_vcpus (PvDomainXml *self);
 const char *pv_domain_xml_nvram (PvDomainXml *self);        /* (nullable): path of the UEFI variable store */
 const char *pv_domain_xml_nvram_format (PvDomainXml *self); /* "raw" when not said */
+/* Whether a guest agent is connected; only a description of the running domain says so. */
+gboolean pv_domain_xml_agent_connected (PvDomainXml *self);
 gboolean pv_domain_xml_shared_memory (PvDomainXml *self);   /* memoryBacking: shared access, memfd or file source */
 gboolean pv_domain_xml_hugepages (PvDomainXml *self);
 /* (element-type PvDomainDisk) (transfer none): valid until the next change, like all strings here. */

@@ -325,6 +325,28 @@ test_renew_macs (void)
   g_assert_cmpstr (second, !=, "0A:1B:2C:00:00:02");
 }
 
+/* Only a channel of that name in that state is an agent. */
+static void
+test_agent (void)
+{
+  static const char *const targets[] = {
+    "<target type='virtio' name='org.qemu.guest_agent.0' state='connected'/>",
+    "<target type='virtio' name='org.qemu.guest_agent.0' state='disconnected'/>",
+    "<target type='virtio' name='org.qemu.guest_agent.0'/>",
+    "<target type='virtio' name='com.redhat.spice.0' state='connected'/>",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (targets); i++)
+    {
+      g_autofree char *text = g_strdup_printf ("<domain><name>x</name><devices><channel type='spicevmc'/>"
+                                               "<channel type='unix'>%s</channel></devices></domain>",
+                                               targets[i]);
+      g_autoptr(PvDomainXml) xml = parse (text);
+
+      g_assert_cmpint (pv_domain_xml_agent_connected (xml), ==, i == 0);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -338,5 +360,6 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-xml/uuid", test_uuid);
   g_test_add_func ("/domain-xml/copy-disk-source", test_copy_disk_source);
   g_test_add_func ("/domain-xml/renew-macs", test_renew_macs);
+  g_test_add_func ("/domain-xml/agent", test_agent);
   return g_test_run ();
 }
