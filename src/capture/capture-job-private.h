@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the files of PvCaptureJob share: capture-job.c drives, capture-live.c takes a running guest, capture-off.c one
- * that is off. */
+ * that is off, capture-disks.c reads the disks of both. */
 #pragma once
 
 #include "capture/capture-job.h"
+#include "capture/disk-plan.h"
 #include "capture/documents.h"
 #include "capture/engine.h"
 

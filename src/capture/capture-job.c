@@ -34,7 +34,7 @@
 #include "capture/capture-job.h"
 
 #include "capture/capture-job-private.h"
-#include "capture/disk-source.h"
+#include "capture/capture-record.h"
 #include "capture/undo.h"
 #include "util/error.h"
 #include "util/fault.h"
@@ -191,53 +191,6 @@ pv_capture_job_begin_txn (PvCaptureJob *self, GError **error)
   return self->txn != NULL;
 }
 
-static void
-on_disk_progress (guint64 done, guint64 total, gpointer data)
-{
-  PvCaptureJob *self = data;
-
-  self->disk_done = self->disk_bytes + done;
-  pv_capture_job_progress (self);
-}
-
-static gboolean
-take_disk (PvCaptureJob *self, PvDiskPlanEntry *entry, GError **error)
-{
-  PvCapture *capture = &self->capture;
-  g_autoptr(PvDiskSource) source = NULL;
-  PvVolumeWriter *writer;
-
-  if (!pv_capture_step (capture, "capture.disk", error))
-    return FALSE;
-  source = pv_disk_source_open (entry->path, entry->format, self->run_directory, error);
-  if (source == NULL)
-    return FALSE;
-  entry->size = pv_disk_source_size (source);
-  writer = pv_txn_add_volume (self->txn, PV_VOLUME_DISK, entry->target, entry->size, error);
-  if (writer == NULL
-      || !pv_disk_source_copy (source, writer, 0, on_disk_progress, self, capture->cancellable, error)
-      || !pv_volume_writer_finish (writer, error))
-    return FALSE;
-  self->disk_bytes += entry->size;
-  return TRUE;
-}
-
-gboolean
-pv_capture_job_take_disks (PvCaptureJob *self, GError **error)
-{
-  for (guint i = 0; i < self->plan->entries->len; i++)
-    {
-      PvDiskPlanEntry *entry = self->plan->entries->pdata[i];
-
-      if (entry->taken && !take_disk (self, entry, error))
-        {
-          g_prefix_error (error, "disk %s: ", entry->target);
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
 /* --- from begin to end ------------------------------------------------------------------------ */
 
 /* With the lock held: what an earlier capture left, into whichever store it went. */
@@ -310,6 +263,23 @@ begin (PvCaptureJob *self, GError **error)
   return self->run_directory != NULL && mend (self->store, &self->capture.guest, NULL, error);
 }
 
+/* Whether QEMU itself is in a state that can be captured and come back to. Talking to it marks the domain, which
+ * libvirt writes down: that is done here, and not in the pause. */
+static gboolean
+check_qemu (PvGuest *guest, GError **error)
+{
+  static const char *const others[] = { "postmigrate", "finish-migrate", "inmigrate", "save-vm", "restore-vm",
+                                        "shutdown",    "internal-error", "colo",      NULL };
+  g_autofree char *status = pv_guest_qemu_status (guest, error);
+
+  if (status == NULL || !g_strv_contains (others, status))
+    return status != NULL;
+  return pv_throw (error, PV_ERROR_BUSY,
+                   "guest %s: its QEMU is in the state '%s', from which a capture would not find back: let it run or "
+                   "end first",
+                   pv_guest_name (guest), status);
+}
+
 static gboolean
 take (PvCaptureJob *self, GError **error)
 {
@@ -334,12 +304,19 @@ take (PvCaptureJob *self, GError **error)
                        "of these states",
                        pv_guest_name (self->capture.guest));
     }
-  return pv_capture_job_take_live (self, error);
+  return check_qemu (self->capture.guest, error) && pv_capture_job_take_live (self, error);
 }
 
 static PvSnapshot *
 commit (PvCaptureJob *self, GError **error)
 {
+  const PvCaptureRecord record = {
+    .engine = self->engine != NULL ? self->engine->name : NULL,
+    .pause_ms = self->pause_ms,
+    .quiesced = self->options.quiesce,
+    .passed_over = self->passed_over,
+    .plan = self->plan,
+  };
   const PvSnapshotMeta meta = {
     .domain = pv_guest_name (self->capture.guest),
     .name = self->options.name,
@@ -351,9 +328,7 @@ commit (PvCaptureJob *self, GError **error)
 
   pv_capture_job_set_state (self, PV_CAPTURE_COMMITTING);
   if (!pv_documents_attach (&self->documents, self->txn, error)
-      || !pv_documents_attach_capture (self->txn, self->capture.guest, self->domain,
-                                       self->engine != NULL ? self->engine->name : NULL, self->pause_ms, self->plan,
-                                       error)
+      || !pv_capture_record_attach (&record, self->txn, self->capture.guest, self->domain, error)
       || !pv_capture_step (&self->capture, "capture.commit", error) /* I8 */
       || (g_str_equal (self->capture.was, "shutoff") && !pv_capture_job_still_off (self, error)))
     return NULL;

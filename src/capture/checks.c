@@ -43,6 +43,19 @@ pv_check_memory (PvGuest *guest, PvDomainXml *domain, GError **error)
 }
 
 gboolean
+pv_check_idle (PvGuest *guest, GError **error)
+{
+  gboolean busy;
+
+  if (!pv_guest_has_job (guest, &busy, error))
+    return FALSE;
+  return !busy
+         || pv_throw (error, PV_ERROR_BUSY,
+                      "guest %s: libvirt is at work on it (see virsh domjobinfo): wait for that to end",
+                      pv_guest_name (guest));
+}
+
+gboolean
 pv_check_disks (PvGuest *guest, GError **error)
 {
   g_autoptr(JsonNode) reply = pv_guest_qmp (guest, "query-block-jobs", NULL, error);

@@ -7,6 +7,8 @@
 
 G_BEGIN_DECLS
 
+/* libvirt saves, migrates, dumps or backs it up: BUSY. */
+gboolean pv_check_idle (PvGuest *guest, GError **error);
 /* Devices that write to memory unseen or keep state elsewhere, what QEMU itself refuses to migrate:
  * PV_ERROR_UNSUPPORTED. A migration under way: BUSY. */
 gboolean pv_check_memory (PvGuest *guest, PvDomainXml *domain, GError **error);

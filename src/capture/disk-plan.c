@@ -3,16 +3,9 @@
 
 #include "capture/disk-plan.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <json-glib/json-glib.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "util/error.h"
-#include "util/fault.h"
 
 /* Where libvirt keeps images, and security modules let QEMU open them: for overlays of disks that are no files. */
 #define DEFAULT_DIRECTORY "/var/lib/libvirt/images"
@@ -27,6 +20,7 @@ entry_free (gpointer data)
   g_free (entry->format);
   g_free (entry->overlay);
   g_clear_pointer (&entry->backing, g_ptr_array_unref);
+  g_clear_pointer (&entry->layers, pv_layers_free);
   g_free (entry);
 }
 
@@ -74,15 +68,28 @@ check_possible (PvDomainXml *domain, const PvDomainDisk *disk, GError **error)
   return TRUE;
 }
 
+/* (transfer full): what the overlay's name begins with: the name of the disk's file, or when that is an overlay called
+ * after a file below it, that one's name: names of overlays upon overlays do not grow. */
+static char *
+overlay_stem (const PvDomainDisk *disk)
+{
+  g_autofree char *name = g_path_get_basename (disk->path);
+
+  for (guint i = 0; disk->backing != NULL && i < disk->backing->len; i++)
+    {
+      g_autofree char *below = g_path_get_basename (disk->backing->pdata[i]);
+
+      if (g_str_has_prefix (name, below) && name[strlen (below)] == '.')
+        return g_steal_pointer (&below);
+    }
+  return g_steal_pointer (&name);
+}
+
 /* (transfer full) */
 static char *
-overlay_path (PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *spec, const PvCaptureOptions *options,
-              const char *tag, GError **error)
+overlay_directory (PvDomainXml *domain, const PvDomainDisk *disk, const PvCaptureOptions *options, GError **error)
 {
   g_autofree char *directory = NULL;
-  g_autofree char *base_name = g_path_get_basename (disk->path);
-  g_autofree char *name = g_strconcat (base_name, ".", tag, NULL);
-  g_autofree char *path = NULL;
 
   if (options->overlay_dir != NULL)
     directory = g_strdup (options->overlay_dir);
@@ -90,29 +97,70 @@ overlay_path (PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *s
     directory = g_path_get_dirname (disk->path);
   else
     directory = g_strdup (DEFAULT_DIRECTORY);
-  if ((spec == NULL || spec->file == NULL) && !g_file_test (directory, G_FILE_TEST_IS_DIR))
+  if (g_file_test (directory, G_FILE_TEST_IS_DIR))
+    return g_steal_pointer (&directory);
+  pv_throw (error, PV_ERROR_NOT_FOUND,
+            "guest %s: disk %s: there is no directory '%s' for its overlay: name one with --overlay-dir",
+            pv_domain_xml_name (domain), disk->target, directory);
+  return NULL;
+}
+
+static gboolean
+is_planned (const PvDiskPlan *self, const char *path)
+{
+  for (guint i = 0; i < self->entries->len; i++)
+    if (g_strcmp0 (((PvDiskPlanEntry *) self->entries->pdata[i])->overlay, path) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* (transfer full): disks of one file name in different directories may get their overlays in the same one. */
+static char *
+default_overlay (const PvDiskPlan *self, const PvDomainDisk *disk, const char *directory, const char *tag)
+{
+  g_autofree char *stem = overlay_stem (disk);
+  g_autofree char *name = g_strconcat (stem, ".", tag, NULL);
+  g_autofree char *longer = g_strconcat (stem, ".", disk->target, ".", tag, NULL);
+  g_autofree char *path = g_build_filename (directory, name, NULL);
+
+  return is_planned (self, path) ? g_build_filename (directory, longer, NULL) : g_steal_pointer (&path);
+}
+
+/* (transfer full) */
+static char *
+overlay_path (const PvDiskPlan *self, PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *spec,
+              const PvCaptureOptions *options, const char *tag, GError **error)
+{
+  g_autofree char *directory = NULL;
+  g_autofree char *path = NULL;
+
+  if (spec != NULL && spec->file != NULL)
+    path = g_strdup (spec->file);
+  else
     {
-      pv_throw (error, PV_ERROR_NOT_FOUND,
-                "guest %s: disk %s: there is no directory '%s' for its overlay: name one with --overlay-dir",
-                pv_domain_xml_name (domain), disk->target, directory);
-      return NULL;
+      directory = overlay_directory (domain, disk, options, error);
+      path = directory != NULL ? default_overlay (self, disk, directory, tag) : NULL;
     }
-  path = spec != NULL && spec->file != NULL ? g_strdup (spec->file) : g_build_filename (directory, name, NULL);
-  if (g_path_is_absolute (path) && !g_file_test (path, G_FILE_TEST_EXISTS | G_FILE_TEST_IS_SYMLINK))
-    return g_steal_pointer (&path);
+  if (path == NULL)
+    return NULL;
   if (!g_path_is_absolute (path))
     pv_throw (error, PV_ERROR_INVALID, "guest %s: disk %s: the overlay's path must be whole, '%s' is not",
               pv_domain_xml_name (domain), disk->target, path);
-  else
+  else if (is_planned (self, path))
+    pv_throw (error, PV_ERROR_INVALID, "guest %s: disk %s: another disk has the overlay '%s' already",
+              pv_domain_xml_name (domain), disk->target, path);
+  else if (g_file_test (path, G_FILE_TEST_EXISTS | G_FILE_TEST_IS_SYMLINK))
     pv_throw (error, PV_ERROR_EXISTS,
               "guest %s: disk %s: its overlay '%s' exists already: name another one with --diskspec",
               pv_domain_xml_name (domain), disk->target, path);
+  else
+    return g_steal_pointer (&path);
   return NULL;
 }
 
 static PvDiskPlanEntry *
-plan_disk (PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *spec, const PvCaptureOptions *options,
-           const char *tag, gboolean overlays, GError **error)
+plan_disk (const PvDiskPlan *self, PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *spec,
+           const PvCaptureOptions *options, const char *tag, gboolean overlays, GError **error)
 {
   PvDiskPlanEntry *entry = g_new0 (PvDiskPlanEntry, 1);
   gboolean ok = TRUE;
@@ -129,7 +177,7 @@ plan_disk (PvDomainXml *domain, const PvDomainDisk *disk, const PvDiskSpec *spec
     ok = check_possible (domain, disk, error);
   if (ok && entry->taken && overlays)
     {
-      entry->overlay = overlay_path (domain, disk, spec, options, tag, error);
+      entry->overlay = overlay_path (self, domain, disk, spec, options, tag, error);
       ok = entry->overlay != NULL;
     }
   if (ok)
@@ -173,8 +221,8 @@ pv_disk_plan_new (PvDomainXml *domain, const PvCaptureOptions *options, const ch
     return NULL;
   for (guint i = 0; i < disks->len; i++)
     {
-      PvDiskPlanEntry *entry = plan_disk (domain, disks->pdata[i], g_hash_table_lookup (specs, disks->pdata[i]),
-                                          options, tag, overlays, error);
+      const PvDiskSpec *spec = g_hash_table_lookup (specs, disks->pdata[i]);
+      PvDiskPlanEntry *entry = plan_disk (self, domain, disks->pdata[i], spec, options, tag, overlays, error);
 
       if (entry == NULL)
         return NULL;
@@ -191,124 +239,6 @@ pv_disk_plan_n_taken (const PvDiskPlan *self)
   for (guint i = 0; i < self->entries->len; i++)
     n += ((PvDiskPlanEntry *) self->entries->pdata[i])->taken;
   return n;
-}
-
-/* By qemu-img, which reads beside a running QEMU too. */
-static gboolean
-virtual_size (const char *path, const char *format, guint64 *size, GError **error)
-{
-  const char *argv[] = { "qemu-img", "info", "--force-share", "--output=json", "-f", format, "--", path, NULL };
-  g_autofree char *text = NULL;
-  g_autofree char *message = NULL;
-  g_autoptr(JsonNode) node = NULL;
-  g_autoptr(GError) local = NULL;
-  JsonObject *object;
-  int status;
-
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &text, &message, &status, &local))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
-  if (!g_spawn_check_wait_status (status, NULL))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot look at the image '%s': %s", path, g_strstrip (message));
-  node = json_from_string (text, NULL);
-  object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  *size = object != NULL ? (guint64) json_object_get_int_member_with_default (object, "virtual-size", 0) : 0;
-  return TRUE;
-}
-
-gboolean
-pv_disk_plan_measure (PvDiskPlan *self, guint64 *total, GError **error)
-{
-  *total = 0;
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      PvDiskPlanEntry *entry = self->entries->pdata[i];
-
-      if (entry->taken && !virtual_size (entry->path, entry->format, &entry->size, error))
-        return FALSE;
-      *total += entry->taken ? entry->size : 0;
-    }
-  return TRUE;
-}
-
-/* An empty file that only its owner, the owner of the base, may open: its descriptor, or -1. */
-static int
-make_file (const PvDiskPlanEntry *entry, GError **error)
-{
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, entry->overlay, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, error);
-  struct stat st;
-
-  if (fd < 0)
-    return -1;
-  if (stat (entry->path, &st) < 0)
-    {
-      pv_throw_errno (error, errno, "cannot look at '%s'", entry->path);
-      return -1;
-    }
-  if (fchown (fd, st.st_uid, st.st_gid) < 0)
-    g_debug ("cannot give '%s' the owner of '%s': %s", entry->overlay, entry->path, g_strerror (errno));
-  return pv_fd_steal (&fd);
-}
-
-/* In the child, before exec: the file stays open for it, and it does not outlive us. */
-static void
-set_up_child (gpointer fd)
-{
-  fcntl (GPOINTER_TO_INT (fd), F_SETFD, 0);
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-}
-
-/* By its descriptor, not its name: one that is still at work when we were killed and the guardian has removed the file
- * must not make it anew. */
-static gboolean
-run_qemu_img (const PvDiskPlanEntry *entry, int fd, GError **error)
-{
-  g_autofree char *file = g_strdup_printf ("/proc/self/fd/%d", fd);
-  const char *argv[]
-      = { "qemu-img", "create", "-q", "-f", "qcow2", "-b", entry->path, "-F", entry->format, file, NULL };
-  g_autofree char *message = NULL;
-  g_autoptr(GError) local = NULL;
-  int status;
-
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, set_up_child,
-                     GINT_TO_POINTER (fd), NULL, &message, &status, &local))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
-  if (g_spawn_check_wait_status (status, NULL))
-    return TRUE;
-  return pv_throw (error, PV_ERROR_FAILED, "cannot make the overlay '%s': %s", entry->overlay, g_strstrip (message));
-}
-
-static gboolean
-create_overlay (const PvDiskPlanEntry *entry, GError **error)
-{
-  g_auto(PvFd) fd = pv_fault ("capture.overlay.create", error) ? make_file (entry, error) : PV_FD_NONE;
-
-  return fd >= 0 && run_qemu_img (entry, fd, error);
-}
-
-gboolean
-pv_disk_plan_create_overlays (PvDiskPlan *self, PvJournal *journal, GError **error)
-{
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      const PvDiskPlanEntry *entry = self->entries->pdata[i];
-      g_autoptr(GError) local = NULL;
-      gboolean ok;
-
-      if (entry->overlay == NULL)
-        continue;
-      if (!pv_journal_add (journal, TRUE, error, PV_STEP_OVERLAY, entry->target, entry->overlay, entry->path, NULL))
-        return FALSE;
-      ok = create_overlay (entry, &local);
-      /* somebody else's file of that name is not ours to remove */
-      if (g_error_matches (local, PV_ERROR, PV_ERROR_EXISTS) && !pv_journal_over (journal, PV_STEP_OVERLAY, error))
-        return FALSE;
-      if (!ok)
-        {
-          g_propagate_prefixed_error (error, g_steal_pointer (&local), "disk %s: ", entry->target);
-          return FALSE;
-        }
-    }
-  return TRUE;
 }
 
 PvOverlay *

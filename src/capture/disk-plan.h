@@ -9,6 +9,7 @@
 
 #include "capture/capture-options.h"
 #include "capture/journal.h"
+#include "capture/layers.h"
 #include "xml/domain-xml.h"
 
 G_BEGIN_DECLS
@@ -23,6 +24,7 @@ typedef struct
   GPtrArray *backing; /* (owned) (element-type utf8): layers below it, nearest first */
   char *overlay;      /* (owned) (nullable): the new active layer, in a live capture */
   guint64 size;       /* bytes, virtual; see pv_disk_plan_measure() */
+  PvLayers *layers;   /* (owned) (nullable): from .path down, when all of them had been read: of whoever reads them */
 } PvDiskPlanEntry;
 
 typedef struct

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvDocuments: what a snapshot of a guest carries beside memory and disks: its descriptions, CPU cookie, UEFI
- * variables, and how it was taken.
+/* PvDocuments: what a snapshot of a guest carries beside memory and disks: its descriptions, CPU cookie and UEFI
+ * variables. How it was taken is told by capture-record.h.
  */
 #pragma once
 
-#include "capture/disk-plan.h"
 #include "store/txn.h"
 #include "virt/guest.h"
+#include "xml/domain-xml.h"
 
 G_BEGIN_DECLS
 
@@ -30,9 +30,5 @@ gboolean pv_documents_take (PvDocuments *self, PvGuest *guest, const char *nvram
 gboolean pv_documents_take_off (PvDocuments *self, PvGuest *guest, const char *nvram, GError **error);
 
 gboolean pv_documents_attach (const PvDocuments *self, PvTxn *txn, GError **error);
-
-/* How it was taken: capture.json. @engine: (nullable). */
-gboolean pv_documents_attach_capture (PvTxn *txn, PvGuest *guest, PvDomainXml *domain, const char *engine,
-                                      double pause_ms, const PvDiskPlan *plan, GError **error);
 
 G_END_DECLS

@@ -4,8 +4,8 @@
  * the end.
  *
  * The guest may run again when all memory is protected ("armed"). QEMU 7.2 then lets it run by itself, also one that
- * somebody had paused; QEMU 10 leaves it as it was. Armed shows by the RESUME event or by the first page in the
- * stream, whichever comes first: a page is sent only after all are protected.
+ * somebody had paused, which is why this engine does not take those; QEMU 10 leaves it as it was. Armed shows by the
+ * RESUME event or by the first page in the stream, whichever comes first: a page is sent only after all are protected.
  *
  * Once begun, a background snapshot is read to its end, also when nobody wants it any more: QEMU 7.2 lifts the
  * write-protection only there. Cancelled, or with its reader gone, it leaves memory protected by a userfaultfd that
@@ -76,6 +76,10 @@ qemu_prepare (PvCapture *capture, GError **error)
   g_auto(PvFd) writing = PV_FD_NONE;
   GError *local = NULL;
 
+  if (!g_str_equal (capture->was, "running"))
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "guest %s is paused, and a background snapshot would let it run for a moment",
+                     pv_guest_name (capture->guest));
   if (!pv_capture_set_capability (capture, "background-snapshot", &local))
     return translate (capture, local, error);
   if (pipe2 (ends, O_CLOEXEC) < 0)

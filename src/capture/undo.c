@@ -64,6 +64,7 @@ gboolean
 pv_undo_run_state (PvGuest *guest, const char *was, GError **error)
 {
   g_autofree char *status = pv_guest_qemu_status (guest, error);
+  g_autoptr(GError) local = NULL;
   gboolean running = g_strcmp0 (status, "running") == 0;
 
   if (status == NULL)
@@ -79,9 +80,9 @@ pv_undo_run_state (PvGuest *guest, const char *was, GError **error)
     return TRUE;
   if (running)
     return pv_guest_suspend (guest, error);
-  /* QEMU 7.2 would refuse every further migration of a guest that is in this state; only running leads out of it */
-  if (g_str_equal (status, "postmigrate"))
-    return make_run (guest, error) && pv_guest_suspend (guest, error);
+  /* it is paused as it was; what is left to do is for later captures */
+  if (!pv_guest_leave_postmigrate (guest, &local))
+    g_warning ("%s; QEMU refuses to save or migrate it until it was resumed", local->message);
   return TRUE;
 }
 

@@ -43,6 +43,19 @@ static const GOptionEntry options[] = {
 
 /* --- what is asked for ------------------------------------------------------------------------------------------- */
 
+/* Takes @spec over. What the command line says of a disk comes first. */
+static void
+add_unless_named (GPtrArray *specs, PvDiskSpec *spec)
+{
+  for (guint i = 0; i < specs->len; i++)
+    if (g_str_equal (((PvDiskSpec *) specs->pdata[i])->target, spec->target))
+      {
+        pv_disk_spec_free (spec);
+        return;
+      }
+  g_ptr_array_add (specs, spec);
+}
+
 static gboolean
 read_xmlfile (PvCaptureOptions *capture, GError **error)
 {
@@ -65,7 +78,7 @@ read_xmlfile (PvCaptureOptions *capture, GError **error)
     capture->description = g_strdup (request->description);
   capture->disk_only |= request->disk_only;
   while (request->disks->len > 0)
-    g_ptr_array_add (capture->disks, g_ptr_array_steal_index (request->disks, 0));
+    add_unless_named (capture->disks, g_ptr_array_steal_index (request->disks, 0));
   pv_snapshot_request_free (request);
   return TRUE;
 }
