@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* As much of a guest agent as freezing takes: JSON lines on the virtio port org.qemu.guest_agent.0. Frozen, the disks
- * rest at the end of a whole tick, all of them at the same one. */
+ * rest at the end of a whole tick, all of them at the same one. With oracle.refuse=1 it refuses to freeze. */
 #include "oracle.h"
 
 #include <fcntl.h>
@@ -9,28 +9,36 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PORTS = 8 };
+enum { MAX_DEVICES = 16, MAX_PORTS = 8 };
+
+/* Whether port @port of virtio device @device is the agent's. @path: where its node is. */
+static bool
+is_agents (unsigned device, unsigned port, char *path, size_t size)
+{
+  char name[64] = "";
+  FILE *file;
+
+  snprintf (path, size, "/sys/class/virtio-ports/vport%up%u/name", device, port);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return false;
+  if (fgets (name, sizeof name, file) == NULL)
+    name[0] = '\0';
+  fclose (file);
+  snprintf (path, size, "/dev/vport%up%u", device, port);
+  return strncmp (name, "org.qemu.guest_agent.0", 22) == 0;
+}
 
 /* Opens the port of the agent; -1: there is none. */
 static int
 open_port (void)
 {
-  for (unsigned i = 0; i < MAX_PORTS; i++)
-    {
-      char path[64], name[64] = "";
-      FILE *file;
+  char path[64];
 
-      snprintf (path, sizeof path, "/sys/class/virtio-ports/vport0p%u/name", i);
-      file = fopen (path, "re");
-      if (file == NULL)
-        continue;
-      if (fgets (name, sizeof name, file) == NULL)
-        name[0] = '\0';
-      fclose (file);
-      snprintf (path, sizeof path, "/dev/vport0p%u", i);
-      if (strncmp (name, "org.qemu.guest_agent.0", 22) == 0)
+  for (unsigned device = 0; device < MAX_DEVICES; device++)
+    for (unsigned port = 0; port < MAX_PORTS; port++)
+      if (is_agents (device, port, path, sizeof path))
         return open (path, O_RDWR | O_CLOEXEC);
-    }
   return -1;
 }
 
@@ -73,9 +81,14 @@ serve_line (int port, const char *line)
 
   if (line[0] == '\0')
     return;
-  answer (line, value, sizeof value);
-  length = snprintf (text, sizeof text, "%s{\"return\": %s}\n",
-                     strstr (line, "\"guest-sync-delimited\"") != NULL ? "\xff" : "", value);
+  if (strstr (line, "\"guest-fsfreeze-freeze") != NULL && parameter ("refuse", 0) != 0)
+    length = snprintf (text, sizeof text, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"I will not\"}}\n");
+  else
+    {
+      answer (line, value, sizeof value);
+      length = snprintf (text, sizeof text, "%s{\"return\": %s}\n",
+                         strstr (line, "\"guest-sync-delimited\"") != NULL ? "\xff" : "", value);
+    }
   if (write (port, text, length) != length)
     say ("agent: cannot answer");
 }
