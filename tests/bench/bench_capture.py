@@ -63,7 +63,7 @@ def run_bench(bench):
     result = Result()
     if not bench.can_create():
         raise RuntimeError("this build has no 'create'")
-    memory = 512 if bench.quick else 4096
+    memory = 512 if bench.quick else 2048
     oracle = memory // 2
     result.command("pagevault create capture NAME --engine qemu --no-disks")
     result.command("virsh qemu-monitor-command capture …   (getfd, migrate fd:…) | cat >/dev/null")

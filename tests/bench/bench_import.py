@@ -84,13 +84,13 @@ def run_bench(bench):
                   + " (what these are: tests/bench/images.py). guest: virsh save of a Linux guest whose page cache "
                   "is full of files from /usr.")
 
-    n_pages = (128 if bench.quick else 1024) * MIB // images.PAGE
+    n_pages = (128 if bench.quick else 512) * MIB // images.PAGE
     image = bench.path("image")
     images.write_stream(image, images.Mix(n_pages).pages(), n_pages)
     compare(bench, result, "made up", image)
     os.unlink(image)
 
-    memory = 512 if bench.quick else 2048
+    memory = 512 if bench.quick else 1024
     with guests.lab(), guests.Guest("import", memory, files=memory * 3 // 8, oracle=16) as guest:
         time.sleep(2)
         image = guest.save()

@@ -80,8 +80,8 @@ def places(rng, n_pages, count, run_length):
 
 
 def made_up(bench, result):
-    n_pages = (64 if bench.quick else 512) * MIB // images.PAGE
-    n_snapshots = 3 if bench.quick else 10
+    n_pages = (64 if bench.quick else 256) * MIB // images.PAGE
+    n_snapshots = 3 if bench.quick else 5
     base = bench.path("base")
     images.write_raw(base, images.Mix(n_pages).pages())
     few, many = (100, 1000) if bench.quick else (500, 10000)

@@ -45,7 +45,7 @@ def run_bench(bench):
     result = Result()
     if not bench.can_create():
         raise RuntimeError("this build has no 'create'")
-    memory = 512 if bench.quick else 2048
+    memory = 512 if bench.quick else 1024
     rate = 16384
     result.command("pagevault create stall NAME --engine qemu --no-disks --buffer SIZE --on-overrun POLICY")
     result.remark(f"A guest of {memory} MiB with one vCPU, half of its memory pages of the oracle, of which it "
