@@ -69,6 +69,28 @@ check_content (PvSnapshot *snapshot)
   g_assert_null (pv_snapshot_attachment (snapshot, "other"));
 }
 
+/* Documents are kept compressed, and come back as they were. */
+static void
+test_compressed (void)
+{
+  g_autoptr(GHashTable) attachments = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autofree char *text = g_strnfill (20000, 'x');
+  g_autoptr(GBytes) document = g_bytes_new (text, 20000);
+  g_autoptr(PvSnapshot) snapshot = NULL;
+  g_autoptr(PvSnapshot) parsed = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_hash_table_insert (attachments, (char *) "xml", document);
+  snapshot = pv_snapshot_new (&usual, NULL, 0, attachments, 0, &error);
+  g_assert_no_error (error);
+  bytes = pv_snapshot_serialize (snapshot);
+  g_assert_cmpuint (g_bytes_get_size (bytes), <, 1000);
+  parsed = pv_snapshot_parse (bytes, 0, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (pv_snapshot_attachment (parsed, "xml"), document));
+}
+
 static void
 test_round_trip (void)
 {
@@ -160,6 +182,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/snapshot/round-trip", test_round_trip);
+  g_test_add_func ("/snapshot/compressed", test_compressed);
   g_test_add_func ("/snapshot/damage", test_damage);
   g_test_add_func ("/snapshot/refused", test_refused);
   return g_test_run ();
