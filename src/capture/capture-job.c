@@ -397,13 +397,31 @@ fill_result (PvCaptureJob *self, PvSnapshot *snapshot, PvCaptureResult *result)
   pv_txn_stats (self->txn, &result->stats);
 }
 
+/* Before libvirt hears of the file. Without it libvirt's snapshot is one of disks. */
+static void
+save_memory (PvCaptureJob *self, PvSnapshot *snapshot)
+{
+  PvCaptureOptions *options = &self->options;
+  g_autoptr(GError) error = NULL;
+
+  if (options->memory_file == NULL
+      || options->save_memory (self->store, snapshot, options->memory_file, self->capture.cancellable,
+                               options->save_memory_data, &error))
+    return;
+  g_ptr_array_add (self->warnings,
+                   g_strdup_printf ("libvirt's snapshot is without memory: %s: %s", options->memory_file,
+                                    error->message));
+  g_clear_pointer (&options->memory_file, g_free);
+}
+
 /* The snapshot is there: what goes wrong now is a warning. */
 static void
-finish (PvCaptureJob *self)
+finish (PvCaptureJob *self, PvSnapshot *snapshot)
 {
   g_autoptr(GError) error = NULL;
 
   pv_capture_job_set_state (self, PV_CAPTURE_MERGING);
+  save_memory (self, snapshot);
   if ((self->options.keep_overlay && !pv_capture_job_keep_overlays (self, &error)) || !put_back (self, &error))
     g_ptr_array_add (self->warnings, g_strdup_printf ("%s; the guardian goes on trying", error->message));
 }
@@ -425,7 +443,7 @@ pv_capture_job_run (PvCaptureJob *self, PvCaptureResult *result, GCancellable *c
       give_up (self, g_steal_pointer (&local), error);
       return FALSE;
     }
-  finish (self);
+  finish (self, snapshot);
   fill_result (self, snapshot, result);
   pv_capture_job_set_state (self, PV_CAPTURE_DONE);
   return TRUE;

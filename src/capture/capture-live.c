@@ -35,17 +35,20 @@ check_agent (PvCaptureJob *self, GError **error)
 
 /* The snapshot will be one of libvirt's, too. */
 static gboolean
-check_libvirt_name (PvCaptureJob *self, GError **error)
+check_libvirt_snapshot (PvCaptureJob *self, GError **error)
 {
   PvGuest *guest = self->capture.guest;
   gboolean has;
 
   if (!pv_guest_has_snapshot (guest, self->options.name, &has, error))
     return FALSE;
-  return !has
-         || pv_throw (error, PV_ERROR_EXISTS,
-                      "guest %s: libvirt knows a snapshot '%s' already (see virsh snapshot-list): choose another name",
-                      pv_guest_name (guest), self->options.name);
+  if (has)
+    return pv_throw (error, PV_ERROR_EXISTS,
+                     "guest %s: libvirt knows a snapshot '%s' already (see virsh snapshot-list): choose another name",
+                     pv_guest_name (guest), self->options.name);
+  return self->options.memory_file == NULL || !g_file_test (self->options.memory_file, G_FILE_TEST_EXISTS)
+         || pv_throw (error, PV_ERROR_EXISTS, "guest %s: the file for its memory '%s' exists already: name another one",
+                      pv_guest_name (guest), self->options.memory_file);
 }
 
 static gboolean
@@ -61,7 +64,7 @@ check (PvCaptureJob *self, GError **error)
   if (!pv_check_idle (guest, error) || (self->options.quiesce && !check_agent (self, error))
       || (!self->options.disk_only && !pv_check_memory (guest, self->domain, error)))
     return FALSE;
-  if (self->options.keep_overlay && !check_libvirt_name (self, error))
+  if (self->options.keep_overlay && !check_libvirt_snapshot (self, error))
     return FALSE;
   tag = self->options.keep_overlay ? g_strdup (self->options.name)
                                    : g_strdup_printf ("pagevault-%08x", g_random_int ());
@@ -348,6 +351,7 @@ pv_capture_job_keep_overlays (PvCaptureJob *self, GError **error)
   g_autofree PvOverlay *overlays = NULL;
   g_autofree char *parent = NULL;
   g_autofree char *xml = NULL;
+  const char *state = "disk-snapshot";
   guint n;
 
   if (capture->guardian == NULL || !pv_guest_current_snapshot (capture->guest, &parent, error))
@@ -358,7 +362,9 @@ pv_capture_job_keep_overlays (PvCaptureJob *self, GError **error)
   if (domain == NULL || (self->documents.inactive != NULL && inactive == NULL))
     return FALSE;
   overlays = pv_disk_plan_overlays (self->plan, &n);
+  if (self->options.memory_file != NULL)
+    state = capture->was;
   xml = pv_snapshot_xml_redefine (self->options.name, self->options.description, self->instant_us / G_USEC_PER_SEC,
-                                  "disk-snapshot", parent, NULL, overlays, n, domain, inactive);
+                                  state, parent, self->options.memory_file, overlays, n, domain, inactive);
   return pv_fault ("capture.keep", error) && pv_journal_add (capture->journal, TRUE, error, PV_STEP_KEEP, xml, NULL);
 }

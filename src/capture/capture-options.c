@@ -54,6 +54,7 @@ pv_capture_options_clear (PvCaptureOptions *self)
   g_clear_pointer (&self->name, g_free);
   g_clear_pointer (&self->description, g_free);
   g_clear_pointer (&self->engine, g_free);
+  g_clear_pointer (&self->memory_file, g_free);
   g_clear_pointer (&self->overlay_dir, g_free);
   g_clear_pointer (&self->disks, g_ptr_array_unref);
 }
@@ -65,6 +66,7 @@ pv_capture_options_copy (PvCaptureOptions *self, const PvCaptureOptions *from)
   self->name = g_strdup (from->name);
   self->description = g_strdup (from->description);
   self->engine = g_strdup (from->engine);
+  self->memory_file = g_strdup (from->memory_file);
   self->overlay_dir = g_strdup (from->overlay_dir);
   self->disks = g_ptr_array_new_with_free_func (free_spec);
   for (guint i = 0; from->disks != NULL && i < from->disks->len; i++)
@@ -107,6 +109,9 @@ pv_capture_options_check (const PvCaptureOptions *self, GError **error)
     return pv_throw (error, PV_ERROR_INVALID, "--diskspec and --no-disks contradict each other");
   if (self->no_disks && self->quiesce)
     return pv_throw (error, PV_ERROR_INVALID, "--quiesce is about disks: leave --no-disks out");
+  if (self->memory_file != NULL && (self->disk_only || !self->keep_overlay))
+    return pv_throw (error, PV_ERROR_INVALID, "--memspec names a file for libvirt's snapshot: it needs memory and "
+                                              "--keep-overlay");
   if (self->overlay_dir != NULL && !g_path_is_absolute (self->overlay_dir))
     return pv_throw (error, PV_ERROR_INVALID, "--overlay-dir must be a whole path, '%s' is not", self->overlay_dir);
   if (self->buffer >= PV_CAPTURE_BUFFER_MIN)

@@ -2,8 +2,9 @@
 /* What a user can ask of a capture. */
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 
+#include "store/store.h"
 #include "xml/snapshot-xml.h"
 
 G_BEGIN_DECLS
@@ -21,6 +22,10 @@ const char *pv_overrun_to_string (PvOverrun overrun);
 #define PV_CAPTURE_BUFFER_DEFAULT (256ull << 20) /* bytes */
 #define PV_CAPTURE_BUFFER_MIN (1ull << 20)
 
+/* Writes the memory of @snapshot into the new file @file as a libvirt save image. */
+typedef gboolean (*PvSaveMemoryFunc) (PvStore *store, PvSnapshot *snapshot, const char *file, GCancellable *cancellable,
+                                      gpointer data, GError **error);
+
 typedef struct
 {
   char *name;          /* (owned) (nullable): time stamp */
@@ -32,6 +37,9 @@ typedef struct
   gboolean disk_only;
   gboolean quiesce;
   gboolean keep_overlay;
+  char *memory_file;   /* (owned) (nullable): with keep_overlay: libvirt gets the memory as well, in this file */
+  PvSaveMemoryFunc save_memory; /* (nullable) unless memory_file; called when the snapshot is listed */
+  gpointer save_memory_data;
   char *overlay_dir;   /* (owned) (nullable): beside the disk's file */
   GPtrArray *disks;    /* (owned) (element-type PvDiskSpec) */
 } PvCaptureOptions;

@@ -3,140 +3,20 @@
 
 #include "cli/commands.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
 #include "capture/capture-job.h"
+#include "cli/create-options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "restore/export.h"
 #include "util/bytesize.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/snapshot-name.h"
-
-#define XML_MAX (16u << 20) /* bytes */
-
-static char *opt_engine, *opt_buffer, *opt_on_overrun, *opt_overlay_dir, *opt_xmlfile, *opt_description;
-static char **opt_diskspec;
-static gboolean opt_no_disks, opt_disk_only, opt_quiesce, opt_keep_overlay;
-
-static const GOptionEntry options[] = {
-  { "description", 0, 0, G_OPTION_ARG_STRING, &opt_description, "Words to keep with the snapshot", "TEXT" },
-  { "engine", 0, 0, G_OPTION_ARG_STRING, &opt_engine, "auto, qemu, live or paused (auto)", "ENGINE" },
-  { "buffer", 0, 0, G_OPTION_ARG_STRING, &opt_buffer, "Memory for what the store is behind the guest (256MiB)",
-    "SIZE" },
-  { "on-overrun", 0, 0, G_OPTION_ARG_STRING, &opt_on_overrun,
-    "When the buffer is full: spill, throttle or fail (spill)", "POLICY" },
-  { "disk-only", 0, 0, G_OPTION_ARG_NONE, &opt_disk_only, "Take the disks without memory", NULL },
-  { "no-disks", 0, 0, G_OPTION_ARG_NONE, &opt_no_disks, "Take memory without the disks", NULL },
-  { "quiesce", 0, 0, G_OPTION_ARG_NONE, &opt_quiesce, "Freeze the guest's file systems through its agent", NULL },
-  { "diskspec", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_diskspec,
-    "TARGET[,snapshot=no|external][,file=PATH]; may be repeated", "SPEC" },
-  { "overlay-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_overlay_dir,
-    "Where overlays lie (beside the disks' files)", "DIR" },
-  { "keep-overlay", 0, 0, G_OPTION_ARG_NONE, &opt_keep_overlay,
-    "Keep the overlays as a chain that libvirt knows as a snapshot", NULL },
-  { "xmlfile", 0, 0, G_OPTION_ARG_FILENAME, &opt_xmlfile, "Take name, description and disks from a <domainsnapshot>",
-    "FILE" },
-  G_OPTION_ENTRY_NULL
-};
-
-/* --- what is asked for ------------------------------------------------------------------------------------------- */
-
-/* Takes @spec over. What the command line says of a disk comes first. */
-static void
-add_unless_named (GPtrArray *specs, PvDiskSpec *spec)
-{
-  for (guint i = 0; i < specs->len; i++)
-    if (g_str_equal (((PvDiskSpec *) specs->pdata[i])->target, spec->target))
-      {
-        pv_disk_spec_free (spec);
-        return;
-      }
-  g_ptr_array_add (specs, spec);
-}
-
-static gboolean
-read_xmlfile (PvCaptureOptions *capture, GError **error)
-{
-  g_autoptr(GBytes) bytes = pv_read_file (opt_xmlfile, XML_MAX, error);
-  g_autofree char *text = NULL;
-  PvSnapshotRequest *request;
-
-  if (bytes == NULL)
-    return FALSE;
-  text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  request = pv_snapshot_request_parse (text, error);
-  if (request == NULL)
-    {
-      g_prefix_error (error, "%s: ", opt_xmlfile);
-      return FALSE;
-    }
-  if (capture->name == NULL)
-    capture->name = g_strdup (request->name);
-  if (capture->description == NULL)
-    capture->description = g_strdup (request->description);
-  capture->disk_only |= request->disk_only;
-  while (request->disks->len > 0)
-    add_unless_named (capture->disks, g_ptr_array_steal_index (request->disks, 0));
-  pv_snapshot_request_free (request);
-  return TRUE;
-}
-
-static gboolean
-read_diskspecs (PvCaptureOptions *capture, GError **error)
-{
-  for (char **at = opt_diskspec; at != NULL && *at != NULL; at++)
-    {
-      PvDiskSpec *spec = pv_disk_spec_parse (*at, error);
-
-      if (spec == NULL)
-        {
-          g_prefix_error (error, "--diskspec: ");
-          return FALSE;
-        }
-      g_ptr_array_add (capture->disks, spec);
-    }
-  return TRUE;
-}
-
-static gboolean
-read_options (PvCaptureOptions *capture, GError **error)
-{
-  if (opt_engine != NULL)
-    {
-      g_free (capture->engine);
-      capture->engine = g_strdup (opt_engine);
-    }
-  if (opt_on_overrun != NULL && !pv_overrun_parse (opt_on_overrun, &capture->on_overrun, error))
-    return FALSE;
-  if (opt_buffer != NULL && !pv_bytesize_parse (opt_buffer, &capture->buffer, error))
-    {
-      g_prefix_error (error, "--buffer: ");
-      return FALSE;
-    }
-  capture->description = g_strdup (opt_description);
-  capture->overlay_dir = opt_overlay_dir != NULL ? g_canonicalize_filename (opt_overlay_dir, NULL) : NULL;
-  capture->no_disks = opt_no_disks;
-  capture->disk_only = opt_disk_only;
-  capture->quiesce = opt_quiesce;
-  capture->keep_overlay = opt_keep_overlay;
-  return read_diskspecs (capture, error) && (opt_xmlfile == NULL || read_xmlfile (capture, error))
-         && pv_capture_options_check (capture, error);
-}
-
-/* DOMAIN [NAME] or DOMAIN@NAME. */
-static gboolean
-read_names (char **args, char **domain, char **name, GError **error)
-{
-  if (strchr (args[0], '@') != NULL && args[1] == NULL)
-    return pv_snapshot_name_parse (args[0], domain, name, error);
-  if (!pv_domain_name_check (args[0], error) || (args[1] != NULL && !pv_snapshot_name_check (args[1], error)))
-    return FALSE;
-  *domain = g_strdup (args[0]);
-  *name = g_strdup (args[1]);
-  return TRUE;
-}
 
 /* --- what came of it --------------------------------------------------------------------------------------------- */
 
@@ -220,25 +100,45 @@ on_progress (PvCaptureJob *job, guint64 done, guint64 total, gpointer data)
   pv_progress_update (shown->phase, done, total, shown->progress);
 }
 
+/* A file that has its name only when it is whole: nothing is left of one that was killed. */
 static gboolean
-run_job (PvCli *cli, PvCaptureJob *job, PvCaptureResult *result, GError **error)
+save_memory (PvStore *store, PvSnapshot *snapshot, const char *file, GCancellable *cancellable, gpointer data,
+             GError **error)
+{
+  g_autofree char *directory = g_path_get_dirname (file);
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0600, error);
+  g_autofree char *unnamed = NULL;
+
+  if (fd < 0 || !pv_export_memory (store, snapshot, NULL, fd, file, pv_progress_update, data, cancellable, error)
+      || !pv_fsync (fd, file, error))
+    return FALSE;
+  unnamed = g_strdup_printf ("/proc/self/fd/%d", fd);
+  return linkat (AT_FDCWD, unnamed, AT_FDCWD, file, AT_SYMLINK_FOLLOW) == 0
+         || pv_throw_errno (error, errno, "cannot give it its name");
+}
+
+static gboolean
+run_job (PvCli *cli, PvStore *store, PvGuest *guest, PvCaptureOptions *capture_options, PvCaptureResult *result,
+         GError **error)
 {
   g_autoptr(PvProgress) progress = pv_progress_new ();
+  g_autoptr(PvCaptureJob) job = NULL;
   Shown shown = { .progress = progress, .phase = "taking in" };
 
+  capture_options->save_memory = save_memory;
+  capture_options->save_memory_data = progress;
+  job = pv_capture_job_new (store, guest, capture_options);
   g_signal_connect (job, "state-changed", G_CALLBACK (on_state), &shown);
   g_signal_connect (job, "progress", G_CALLBACK (on_progress), &shown);
   return pv_capture_job_run (job, result, cli->cancellable, error);
 }
 
 static gboolean
-capture (PvCli *cli, const char *domain, const PvCaptureOptions *capture_options, PvCaptureResult *result,
-         GError **error)
+capture (PvCli *cli, const char *domain, PvCaptureOptions *capture_options, PvCaptureResult *result, GError **error)
 {
   g_autoptr(PvStore) store = NULL;
   g_autoptr(PvConnection) connection = NULL;
   g_autoptr(PvGuest) guest = NULL;
-  g_autoptr(PvCaptureJob) job = NULL;
   g_autofree char *mended = NULL;
 
   connection = pv_cli_open_connection (cli, error);
@@ -252,8 +152,7 @@ capture (PvCli *cli, const char *domain, const PvCaptureOptions *capture_options
     return FALSE;
   if (mended != NULL)
     fprintf (stderr, "pagevault: %s: mended after a capture that was killed: %s\n", domain, mended);
-  job = pv_capture_job_new (store, guest, capture_options);
-  return run_job (cli, job, result, error);
+  return run_job (cli, store, guest, capture_options, result, error);
 }
 
 static PvExit
@@ -266,7 +165,8 @@ run_create (PvCli *cli, char **args, GError **error)
   PvExit exit_status = PV_EXIT_USAGE;
 
   pv_capture_options_init (&capture_options);
-  if (read_names (args, &domain, &capture_options.name, error) && read_options (&capture_options, error))
+  if (pv_create_options_names (args, &domain, &capture_options.name, error)
+      && pv_create_options_read (&capture_options, error))
     {
       if (capture_options.name == NULL)
         capture_options.name = pv_snapshot_name_now ();
@@ -312,6 +212,6 @@ const PvCommand pv_command_create = {
              "known_bytes, new_bytes, stored_bytes, overrun_bytes.",
   .min_args = 1,
   .max_args = 2,
-  .options = options,
+  .options = pv_create_entries,
   .run = run_create,
 };

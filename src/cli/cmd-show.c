@@ -45,20 +45,48 @@ print_xml (PvSnapshot *snapshot, GError **error)
   return PV_EXIT_OK;
 }
 
-/* What the capture wrote down, or null. */
-static void
-add_capture (JsonBuilder *builder, PvSnapshot *snapshot)
+/* (transfer full) (nullable): what the capture wrote down. */
+static JsonNode *
+read_capture (PvSnapshot *snapshot)
 {
   GBytes *document = pv_snapshot_attachment (snapshot, PV_ATTACH_CAPTURE);
   g_autoptr(JsonParser) parser = json_parser_new ();
   gsize size = 0;
   const char *text = document != NULL ? g_bytes_get_data (document, &size) : NULL;
 
+  if (text == NULL || !json_parser_load_from_data (parser, text, (gssize) size, NULL))
+    return NULL;
+  return json_parser_steal_root (parser);
+}
+
+static void
+add_capture (JsonBuilder *builder, PvSnapshot *snapshot)
+{
+  JsonNode *node = read_capture (snapshot);
+
   json_builder_set_member_name (builder, "capture");
-  if (text != NULL && json_parser_load_from_data (parser, text, (gssize) size, NULL))
-    json_builder_add_value (builder, json_parser_steal_root (parser));
+  if (node != NULL)
+    json_builder_add_value (builder, node);
   else
     json_builder_add_null_value (builder);
+}
+
+/* By which engine it was taken, and why by no other. */
+static void
+add_engine_rows (PvTable *table, PvSnapshot *snapshot)
+{
+  g_autoptr(JsonNode) node = read_capture (snapshot);
+  JsonObject *capture = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  JsonNode *member = capture != NULL ? json_object_get_member (capture, "passed_over") : NULL;
+  JsonArray *passed_over = member != NULL && JSON_NODE_HOLDS_ARRAY (member) ? json_node_get_array (member) : NULL;
+  const char *engine;
+
+  if (capture == NULL)
+    return;
+  engine = json_object_get_string_member_with_default (capture, "engine", NULL);
+  pv_table_row (table, "engine", engine != NULL ? engine : "disks", NULL);
+  for (guint i = 0; passed_over != NULL && i < json_array_get_length (passed_over); i++)
+    pv_table_row (table, "not taken", json_array_get_string_element (passed_over, i), NULL);
 }
 
 static void
@@ -144,6 +172,7 @@ print_text (PvSnapshot *snapshot, const Usage *usage)
     pv_table_row (table, "parent", pv_snapshot_parent (snapshot), NULL);
   if (pv_snapshot_description (snapshot) != NULL)
     pv_table_row (table, "description", pv_snapshot_description (snapshot), NULL);
+  add_engine_rows (table, snapshot);
   pv_table_row (table, "new", stored, NULL);
   if (usage != NULL)
     {

@@ -120,6 +120,48 @@ pv_disk_spec_parse (const char *text, GError **error)
   return g_steal_pointer (&spec);
 }
 
+static gboolean
+read_memory_spec (GPtrArray *parts, char **file, gboolean *exclude, GError **error)
+{
+  for (guint i = 0; i < parts->len; i++)
+    {
+      const char *part = parts->pdata[i];
+
+      if (g_str_has_prefix (part, "snapshot="))
+        {
+          if (!read_snapshot_kind (part + strlen ("snapshot="), exclude, error))
+            return FALSE;
+        }
+      else if (*file == NULL && *part != '\0')
+        *file = g_strdup (g_str_has_prefix (part, "file=") ? part + strlen ("file=") : part);
+      else
+        return pv_throw (error, PV_ERROR_INVALID, "'%s' is unknown: use file=PATH, snapshot=no or snapshot=external",
+                         part);
+    }
+  return TRUE;
+}
+
+gboolean
+pv_memory_spec_parse (const char *text, char **file, GError **error)
+{
+  g_autoptr(GPtrArray) parts = split_commas (text);
+  g_autofree char *path = NULL;
+  gboolean exclude = FALSE;
+
+  *file = NULL;
+  if (!read_memory_spec (parts, &path, &exclude, error))
+    {
+      g_prefix_error (error, "memspec '%s': ", text);
+      return FALSE;
+    }
+  if (exclude != (path == NULL))
+    return pv_throw (error, PV_ERROR_INVALID, "memspec '%s': it is either a file or snapshot=no", text);
+  if (path != NULL && !g_path_is_absolute (path))
+    return pv_throw (error, PV_ERROR_INVALID, "memspec '%s': the file must be given with its whole path", text);
+  *file = g_steal_pointer (&path);
+  return TRUE;
+}
+
 void
 pv_snapshot_request_free (PvSnapshotRequest *self)
 {

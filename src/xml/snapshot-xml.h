@@ -22,6 +22,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDiskSpec, pv_disk_spec_free)
  * the part. */
 PvDiskSpec *pv_disk_spec_parse (const char *text, GError **error);
 
+/* virsh's --memspec: [file=]PATH[,snapshot=no|external]; ",," is a comma. @file: (out) (transfer full) (nullable): a
+ * whole path; NULL: no memory (snapshot=no). PV_ERROR_INVALID names the part. */
+gboolean pv_memory_spec_parse (const char *text, char **file, GError **error);
+
 /* A user's <domainsnapshot> (--xmlfile). PV_ERROR_INVALID with line number; what pagevault cannot do (internal
  * snapshots …) is refused. */
 typedef struct

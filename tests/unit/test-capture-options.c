@@ -45,6 +45,7 @@ test_copy (void)
   options.name = g_strdup ("name");
   options.description = g_strdup ("words");
   options.overlay_dir = g_strdup ("/dir");
+  options.memory_file = g_strdup ("/memory");
   options.on_overrun = PV_OVERRUN_FAIL;
   options.buffer = 5 << 20;
   options.disk_only = options.quiesce = options.keep_overlay = TRUE;
@@ -58,6 +59,7 @@ test_copy (void)
   g_assert_cmpstr (copy.description, ==, "words");
   g_assert_cmpstr (copy.engine, ==, "auto");
   g_assert_cmpstr (copy.overlay_dir, ==, "/dir");
+  g_assert_cmpstr (copy.memory_file, ==, "/memory");
   g_assert_cmpint (copy.on_overrun, ==, PV_OVERRUN_FAIL);
   g_assert_cmpuint (copy.buffer, ==, 5 << 20);
   g_assert_true (copy.disk_only && copy.quiesce && copy.keep_overlay && !copy.no_disks);
@@ -89,6 +91,11 @@ test_contradictions (void)
   options.quiesce = FALSE;
   g_ptr_array_add (options.disks, pv_disk_spec_parse ("vda", NULL));
   assert_wrong (&options, "--diskspec");
+  options.no_disks = FALSE;
+  options.memory_file = g_strdup ("/memory");
+  assert_wrong (&options, "--memspec");
+  options.keep_overlay = options.disk_only = TRUE;
+  assert_wrong (&options, "--memspec");
   pv_capture_options_clear (&options);
 }
 

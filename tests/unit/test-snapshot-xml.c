@@ -116,6 +116,46 @@ test_disk_specs (void)
     }
 }
 
+static void
+test_memory_specs (void)
+{
+  static const struct
+  {
+    const char *text, *file;
+  } taken[] = {
+    { "/a", "/a" },
+    { "file=/a,,b", "/a,b" },
+    { "snapshot=external,file=/a b", "/a b" },
+    { "/a,snapshot=external", "/a" },
+    { "snapshot=no", NULL },
+  };
+  static const char *const refused[] = {
+    "",         "file=",                "relative",       "file=/a,file=/b",
+    "/a,/b",    "/a,snapshot=no",       "snapshot=internal", "snapshot=external",
+    "/a,format=raw",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (taken); i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autofree char *file = NULL;
+
+      g_assert_true (pv_memory_spec_parse (taken[i].text, &file, &error));
+      g_assert_no_error (error);
+      g_assert_cmpstr (file, ==, taken[i].file);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autofree char *file = NULL;
+
+      g_assert_false (pv_memory_spec_parse (refused[i], &file, &error));
+      g_assert_error (error, PV_ERROR, PV_ERROR_INVALID);
+      g_assert_nonnull (strstr (error->message, refused[i]));
+      g_assert_null (file);
+    }
+}
+
 /* --- what we give to libvirt --- */
 
 static void
@@ -204,6 +244,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/snapshot-xml/requests", test_requests);
   g_test_add_func ("/snapshot-xml/disk-specs", test_disk_specs);
+  g_test_add_func ("/snapshot-xml/memory-specs", test_memory_specs);
   g_test_add_func ("/snapshot-xml/disks", test_disks);
   g_test_add_func ("/snapshot-xml/redefine", test_redefine);
   g_test_add_func ("/snapshot-xml/redefine-keeps-namespace", test_redefine_keeps_namespace);
