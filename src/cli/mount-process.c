@@ -3,6 +3,8 @@
 
 #include "cli/mount-process.h"
 
+#include <glib-unix.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,6 +34,18 @@ leave_session (gpointer data)
   setsid ();
 }
 
+/* What the child has said about guests that had lost their disks. */
+static void
+pass_on (int err)
+{
+  char said[4000];
+  gssize n;
+
+  if (g_unix_set_fd_nonblocking (err, TRUE, NULL))
+    while ((n = read (err, said, sizeof said)) > 0)
+      fwrite (said, 1, (gsize) n, stderr);
+}
+
 /* Waits for the line that says that the files are there; without one, what the child said is the error. */
 static gboolean
 wait_ready (int out, int err, GError **error)
@@ -40,30 +54,15 @@ wait_ready (int out, int err, GError **error)
   char complaint[1000] = "";
 
   if (pv_read_full (out, line, strlen ("ready\n"), "the mount process", NULL) == (gssize) strlen ("ready\n"))
-    return TRUE;
+    {
+      pass_on (err);
+      return TRUE;
+    }
   if (pv_read_full (err, complaint, sizeof complaint - 1, "the mount process", NULL) <= 0)
     return pv_throw (error, PV_ERROR_FAILED, "the process that serves the disks ended at once");
   g_strchomp (complaint);
   return pv_throw (error, PV_ERROR_FAILED, "%s",
                    complaint + (g_str_has_prefix (complaint, "pagevault: ") ? strlen ("pagevault: ") : 0));
-}
-
-static gboolean
-spawn (PvCli *cli, const char *directory, GError **error)
-{
-  g_autofree char *store = g_canonicalize_filename (cli->store_directory, NULL);
-  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
-  const char *argv[] = { program, "--store", store, "mount", "--foreground", "--", directory, NULL };
-  g_auto(PvFd) out = PV_FD_NONE;
-  g_auto(PvFd) err = PV_FD_NONE;
-  g_autoptr(GError) local = NULL;
-
-  if (program == NULL
-      || !g_spawn_async_with_pipes ("/", (char **) argv, NULL, G_SPAWN_DEFAULT, leave_session, NULL, NULL, NULL, &out,
-                                    &err, &local))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot start the process that serves the disks: %s",
-                     local != NULL ? local->message : "no /proc");
-  return wait_ready (out, err, error);
 }
 
 /* Guests' QEMU must get through, and see no more than the file that it is told of. */
@@ -77,10 +76,46 @@ make_directory (const char *directory, GError **error)
   return made;
 }
 
+/* (transfer full) */
+static char **
+command_line (PvCli *cli, const char *directory)
+{
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *store = g_canonicalize_filename (cli->store_directory, NULL);
+  g_autofree char *place = pv_mount_process_directory (cli);
+  g_autofree char *log = g_strconcat (place, ".log", NULL);
+
+  g_strv_builder_add_many (builder, program != NULL ? program : "pagevault", "--store", store, NULL);
+  if (cli->uri != NULL)
+    g_strv_builder_add_many (builder, "--connect", cli->uri, NULL);
+  g_strv_builder_add_many (builder, "mount", "--foreground", "--log", log, "--", directory, NULL);
+  return g_strv_builder_end (builder);
+}
+
+static gboolean
+spawn (PvCli *cli, const char *directory, GError **error)
+{
+  g_auto(GStrv) arguments = command_line (cli, directory);
+  g_auto(PvFd) out = PV_FD_NONE;
+  g_auto(PvFd) err = PV_FD_NONE;
+  g_autoptr(GError) local = NULL;
+
+  if (!g_spawn_async_with_pipes ("/", arguments, NULL, G_SPAWN_SEARCH_PATH, leave_session, NULL, NULL, NULL, &out, &err,
+                                 &local))
+    return pv_throw (error, PV_ERROR_FAILED, "cannot start the process that serves the disks: %s", local->message);
+  return wait_ready (out, err, error);
+}
+
 gboolean
 pv_mount_process_start (PvCli *cli, const char *directory, GError **error)
 {
+  g_autofree char *place = pv_mount_process_directory (cli);
+  g_autofree char *parent = NULL;
+
   if (pv_mount_is_there (directory))
     return TRUE;
-  return make_directory (directory, error) && spawn (cli, directory, error);
+  pv_mount_clear_dead (directory);
+  parent = g_path_get_dirname (place);
+  return make_directory (parent, error) && make_directory (directory, error) && spawn (cli, directory, error);
 }

@@ -11,7 +11,9 @@ G_BEGIN_DECLS
 char *pv_mount_process_directory (PvCli *cli);
 
 /* Makes sure that @directory (made when it is missing) serves the store: starts "pagevault mount --foreground" in a
- * session of its own unless something is mounted there already, and waits until the files are there. */
+ * session of its own unless something is mounted there already, and waits until the files are there and guests that
+ * had lost them read them again. What goes wrong later is in a file called after pv_mount_process_directory(), with
+ * ".log" behind it. */
 gboolean pv_mount_process_start (PvCli *cli, const char *directory, GError **error);
 
 G_END_DECLS

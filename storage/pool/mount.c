@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -346,4 +347,18 @@ pv_mount_is_there (const char *directory)
   struct statfs status;
 
   return statfs (directory, &status) == 0 && status.f_type == FUSE_MAGIC;
+}
+
+void
+pv_mount_clear_dead (const char *directory)
+{
+  const char *const arguments[] = { "fusermount3", "-u", "-z", "-q", "--", directory, NULL };
+  g_autoptr(GSubprocess) process = NULL;
+  struct statfs status;
+
+  if (statfs (directory, &status) == 0 || errno != ENOTCONN || umount2 (directory, MNT_DETACH) == 0)
+    return;
+  process = g_subprocess_newv (arguments, G_SUBPROCESS_FLAGS_STDERR_SILENCE, NULL);
+  if (process != NULL)
+    g_subprocess_wait (process, NULL, NULL);
 }

@@ -29,4 +29,7 @@ gboolean pv_mount_run (PvMount *self, GError **error);
 /* TRUE when @directory is a file system of this kind. */
 gboolean pv_mount_is_there (const char *directory);
 
+/* Unmounts @directory when whoever served it was killed; else leaves it alone. */
+void pv_mount_clear_dead (const char *directory);
+
 G_END_DECLS
