@@ -73,7 +73,10 @@ attach_text (PvTxn *txn, const char *name, const char *text, GError **error)
 gboolean
 pv_documents_attach (const PvDocuments *self, PvTxn *txn, GError **error)
 {
-  return attach_text (txn, PV_ATTACH_DOMAIN_XML, self->domain, error)
+  /* a guest that was restored lazily still says so */
+  g_autofree char *domain = self->domain != NULL ? pv_domain_xml_text_without_incoming (self->domain) : NULL;
+
+  return attach_text (txn, PV_ATTACH_DOMAIN_XML, domain, error)
          && attach_text (txn, PV_ATTACH_INACTIVE_XML, self->inactive, error)
          && attach_text (txn, PV_ATTACH_COOKIE, self->cookie, error)
          && (self->nvram == NULL || pv_txn_add_blob (txn, PV_BLOB_NVRAM, self->nvram, error));

@@ -10,6 +10,7 @@
 
 #include "capture/capture-job.h"
 #include "cli/create-options.h"
+#include "cli/lazy.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "restore/export.h"
@@ -148,7 +149,8 @@ capture (PvCli *cli, const char *domain, PvCaptureOptions *capture_options, PvCa
   if (guest == NULL)
     return FALSE;
   store = pv_cli_open_store (cli, PV_STORE_OPEN_CREATE, error);
-  if (store == NULL || !pv_capture_recover (store, guest, &mended, error))
+  if (store == NULL || !pv_lazy_finish (cli, store, pv_guest_uuid (guest), TRUE, error)
+      || !pv_capture_recover (store, guest, &mended, error))
     return FALSE;
   if (mended != NULL)
     fprintf (stderr, "pagevault: %s: mended after a capture that was killed: %s\n", domain, mended);
@@ -199,6 +201,8 @@ const PvCommand pv_command_create = {
              "snapshot); 'live' copies until little changes any more, the instant is the end; 'paused'\n"
              "stops the guest for as long as the copying takes. 'auto' takes the first that works here and\n"
              "tells why it passed over the others.\n"
+             "\n"
+             "A guest whose memory is still coming from the store (restore) gets the rest of it first.\n"
              "\n"
              "However the command ends, also by SIGKILL, the guest goes on as before on its own disks.\n"
              "\n"

@@ -5,7 +5,9 @@
 
 #include <stdio.h>
 
+#include "cli/lazy.h"
 #include "cli/output.h"
+#include "restore/working-set.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
 
@@ -16,7 +18,8 @@ delete_one (PvCli *cli, PvStore *store, const char *full, GError **error)
   g_autofree char *name = NULL;
 
   pv_cli_set_subject (cli, full);
-  return pv_snapshot_name_parse (full, &domain, &name, error) && pv_store_delete (store, domain, name, error);
+  return pv_snapshot_name_parse (full, &domain, &name, error) && pv_lazy_check_unused (store, full, error)
+         && pv_store_delete (store, domain, name, error);
 }
 
 /* Deletes all that it can; each one that it cannot is reported. */
@@ -45,6 +48,8 @@ run_delete (PvCli *cli, char **args, GError **error)
           failed = TRUE;
         }
     }
+  if (!pv_working_set_sweep (store, error))
+    failed = TRUE;
   if (cli->json)
     {
       g_autoptr(JsonBuilder) builder = json_builder_new ();
@@ -62,7 +67,8 @@ const PvCommand pv_command_delete = {
   .arguments = "DOMAIN@NAME...",
   .summary = "Delete snapshots",
   .details = "The snapshots are gone at once; their space comes back with 'pagevault gc'. What other\n"
-             "snapshots share stays.\n"
+             "snapshots share stays. One from which the memory of a running guest is still coming is not\n"
+             "deleted.\n"
              "\n"
              "Example:\n"
              "  pagevault delete web1@monday web1@tuesday && pagevault gc\n"

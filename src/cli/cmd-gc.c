@@ -7,6 +7,8 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "restore/lazy-restore.h"
+#include "restore/working-set.h"
 #include "util/bytesize.h"
 #include "util/error.h"
 
@@ -58,6 +60,9 @@ run_gc (PvCli *cli, char **args, GError **error)
     }
   store = pv_cli_open_store (cli, 0, error);
   if (store == NULL)
+    return PV_EXIT_FAILED;
+  /* a guest whose pager was killed gets a new one first: that keeps what it needs */
+  if (!pv_lazy_recover_all (store, error) || !pv_working_set_sweep (store, error))
     return PV_EXIT_FAILED;
   progress = pv_progress_new ();
   done = pv_store_gc (store, (guint) opt_min_live, &result, pv_progress_update, progress, cli->cancellable, error);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "cli/lazy.h"
 #include "cli/output.h"
 #include "util/bytesize.h"
 #include "util/error.h"
@@ -18,7 +19,7 @@ static const GOptionEntry options[] = {
 };
 
 static void
-print_json (GPtrArray *snapshots)
+print_json (PvStore *store, GPtrArray *snapshots)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
 
@@ -43,6 +44,7 @@ print_json (GPtrArray *snapshots)
       json_builder_end_object (builder);
     }
   json_builder_end_array (builder);
+  pv_lazy_add_json (builder, store, NULL);
   json_builder_end_object (builder);
   pv_json_print (builder);
 }
@@ -87,9 +89,12 @@ run_list (PvCli *cli, char **args, GError **error)
   if (snapshots == NULL)
     return PV_EXIT_FAILED;
   if (cli->json)
-    print_json (snapshots);
+    print_json (store, snapshots);
   else if (!opt_name)
-    print_table (snapshots);
+    {
+      print_table (snapshots);
+      pv_lazy_print (store, NULL);
+    }
   else
     for (guint i = 0; i < snapshots->len; i++)
       {
@@ -106,6 +111,7 @@ const PvCommand pv_command_list = {
   .summary = "List snapshots, oldest first",
   .details = "MEMORY and DISKS are the sizes that the guest sees; NEW is what the snapshot added to the\n"
              "store when it was made. 'show --usage' tells what would come back if it were deleted.\n"
+             "Below it stands which guests run whose memory is still coming from the store.\n"
              "\n"
              "Examples:\n"
              "  pagevault list\n"
@@ -113,7 +119,8 @@ const PvCommand pv_command_list = {
              "\n"
              "Keys of --json: snapshots, an array of snapshot, domain, name, time (UTC), state (running,\n"
              "paused, shutoff, disk-snapshot), ram_bytes, disk_bytes, stored_bytes, parent (null for\n"
-             "none).",
+             "none); restores, an array of domain, snapshot, phase (starting, running, recovering, damaged,\n"
+             "dead), sent_bytes, memory_bytes, pages_on_demand, message.",
   .max_args = 1,
   .options = options,
   .run = run_list,

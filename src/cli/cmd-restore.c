@@ -3,16 +3,25 @@
 
 #include "cli/commands.h"
 
+#include "cli/lazy.h"
 #include "cli/restore-common.h"
+#include "restore/lazy-restore.h"
+#include "util/bytesize.h"
+#include "util/error.h"
 #include "util/snapshot-name.h"
 
-static char *opt_name, *opt_disks, *opt_disks_dir;
-static gboolean opt_paused, opt_eager;
+static char *opt_name, *opt_disks, *opt_disks_dir, *opt_rate;
+static gboolean opt_paused, opt_eager, opt_wait, opt_recover;
 
 static const GOptionEntry options[] = {
   { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "Give the guest another name, and a new UUID", "NEW" },
   { "paused", 0, 0, G_OPTION_ARG_NONE, &opt_paused, "Leave the guest paused", NULL },
   { "eager", 0, 0, G_OPTION_ARG_NONE, &opt_eager, "Load all memory before the guest runs", NULL },
+  { "wait", 0, 0, G_OPTION_ARG_NONE, &opt_wait, "Return only when all memory is there", NULL },
+  { "prefetch-rate", 0, 0, G_OPTION_ARG_STRING, &opt_rate,
+    "Bytes a second (K, M, G) of memory that the guest has not asked for (no limit)", "RATE" },
+  { "recover", 0, 0, G_OPTION_ARG_NONE, &opt_recover,
+    "Go on with guests whose memory stopped coming, because its pagers were killed", NULL },
   { "disks", 0, 0, G_OPTION_ARG_STRING, &opt_disks,
     "copy: full copies; overlay: overlays over images that the store serves (copy)", "HOW" },
   { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks_dir, "Where the new disks go (beside the original ones)",
@@ -37,38 +46,88 @@ print_result (PvCli *cli, PvSnapshot *snapshot, const PvRestoreResult *result)
   pv_json_print (builder);
 }
 
+/* Goes on with all guests of the store whose pagers were killed. */
 static PvExit
-run_restore (PvCli *cli, char **args, GError **error)
+recover (PvCli *cli, GError **error)
+{
+  g_autoptr(PvStore) store = pv_cli_open_store (cli, 0, error);
+  g_autoptr(JsonBuilder) builder = NULL;
+
+  if (store == NULL || !pv_lazy_recover_all (store, error))
+    return PV_EXIT_FAILED;
+  if (!cli->json)
+    {
+      pv_lazy_print (store, NULL);
+      return PV_EXIT_OK;
+    }
+  builder = json_builder_new ();
+  json_builder_begin_object (builder);
+  pv_lazy_add_json (builder, store, NULL);
+  json_builder_end_object (builder);
+  pv_json_print (builder);
+  return PV_EXIT_OK;
+}
+
+/* (transfer full) in @domain: whose snapshot it is. */
+static gboolean
+read_options (PvCli *cli, const char *snapshot, char **domain, PvRestoreOptions *restore, GError **error)
+{
+  if (!pv_cli_check_snapshot (cli, snapshot, error) || !pv_snapshot_name_parse (snapshot, domain, NULL, error)
+      || !pv_restore_parse_disks (opt_disks, &restore->disks, error)
+      || (opt_name != NULL && !pv_domain_name_check (opt_name, error)))
+    return FALSE;
+  if (opt_rate == NULL || pv_bytesize_parse (opt_rate, &restore->prefetch_rate, error))
+    return TRUE;
+  g_prefix_error (error, "--prefetch-rate: ");
+  return FALSE;
+}
+
+static PvExit
+restore_one (PvCli *cli, const char *snapshot, GError **error)
 {
   g_auto(PvRestoreGround) ground = { 0 };
   g_autofree char *disks_dir = NULL;
   g_autofree char *domain = NULL;
-  PvRestoreOptions restore = { .name = opt_name, .paused = opt_paused };
+  PvRestoreOptions restore = { .name = opt_name, .paused = opt_paused, .eager = opt_eager };
   PvRestoreResult result = { 0 };
   gboolean done;
 
-  if (!pv_cli_check_snapshot (cli, args[0], error) || !pv_snapshot_name_parse (args[0], &domain, NULL, error)
-      || !pv_restore_parse_disks (opt_disks, &restore.disks, error)
-      || (opt_name != NULL && !pv_domain_name_check (opt_name, error)))
+  if (!read_options (cli, snapshot, &domain, &restore, error))
     return PV_EXIT_USAGE;
   if (opt_disks_dir != NULL)
     restore.disks_dir = disks_dir = g_canonicalize_filename (opt_disks_dir, NULL);
-  done = pv_restore_ground_open (&ground, cli, args[0], opt_name != NULL ? opt_name : domain, error)
-         && pv_restore_ground_run (&ground, cli, &restore, &result, error);
+  done = pv_restore_ground_open (&ground, cli, snapshot, opt_name != NULL ? opt_name : domain, error)
+         && pv_restore_ground_run (&ground, cli, &restore, &result, error)
+         && (!opt_wait || !result.lazy || pv_lazy_finish (cli, ground.store, result.uuid, FALSE, error));
   if (done)
     print_result (cli, ground.snapshot, &result);
   pv_restore_result_clear (&result);
   return done ? PV_EXIT_OK : PV_EXIT_FAILED;
 }
 
+static PvExit
+run_restore (PvCli *cli, char **args, GError **error)
+{
+  if (opt_recover == (args[0] == NULL))
+    return opt_recover ? recover (cli, error) : restore_one (cli, args[0], error);
+  pv_throw (error, PV_ERROR_INVALID, "%s",
+            opt_recover ? "--recover is for all guests of the store: leave the snapshot out"
+                        : "which snapshot? 'pagevault list' names them");
+  return PV_EXIT_USAGE;
+}
+
 const PvCommand pv_command_restore = {
   .name = "restore",
-  .arguments = "DOMAIN@NAME",
+  .arguments = "[DOMAIN@NAME]",
   .summary = "Bring a guest back",
   .details = "The guest goes on from the snapshot's instant: memory, devices and disks. Its disks are new\n"
              "qcow2 files; no existing file is touched. A running domain of that name is refused: shut it\n"
              "off, or give the new one another name with --name. If the guest was defined persistently, so\n"
              "is the restored one, with the new disks in its definition.\n"
+             "\n"
+             "The guest runs before its memory is read: pages come when it asks for them, and the rest in\n"
+             "the background, by a process that stays behind until all are there. Where the host cannot do\n"
+             "that, or with --eager, all memory is loaded first.\n"
              "\n"
              "With --disks overlay the disks are small qcow2 files over images that 'pagevault mount' serves\n"
              "from the store, which is mounted if it is not. Such a guest needs the mount, and its snapshot,\n"
@@ -82,7 +141,6 @@ const PvCommand pv_command_restore = {
              "  pagevault restore web1@before-upgrade --name web1-debug --paused --disks-dir /srv/scratch\n"
              "\n"
              "Keys of --json: domain, lazy, running_ms, total_ms, pages_on_demand.",
-  .min_args = 1,
   .max_args = 1,
   .options = options,
   .run = run_restore,

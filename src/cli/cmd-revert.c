@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "capture/capture-job.h"
+#include "cli/lazy.h"
 #include "cli/progress.h"
 #include "cli/replaced-disks.h"
 #include "cli/restore-common.h"
@@ -124,6 +125,9 @@ revert (PvCli *cli, PvRestoreGround *ground, const char *domain, PvRestoreOption
         g_prefix_error (error, "there is nothing to revert, 'pagevault restore' makes the guest anew: ");
       return FALSE;
     }
+  /* the pager that fills it, if there is one, must not meet the one that fills its successor */
+  if (!pv_lazy_finish (cli, ground->store, pv_guest_uuid (guest), TRUE, error))
+    return FALSE;
   if (!pv_restore_can (ground->store, ground->connection, ground->snapshot, restore, error))
     return FALSE;
   if (!opt_discard)

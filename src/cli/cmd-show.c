@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "cli/lazy.h"
 #include "cli/output.h"
 #include "util/bytesize.h"
 #include "util/error.h"
@@ -90,7 +91,7 @@ add_engine_rows (PvTable *table, PvSnapshot *snapshot)
 }
 
 static void
-print_json (PvSnapshot *snapshot, const Usage *usage)
+print_json (PvStore *store, PvSnapshot *snapshot, const Usage *usage)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
   const char *full = pv_snapshot_full_name (snapshot);
@@ -129,6 +130,7 @@ print_json (PvSnapshot *snapshot, const Usage *usage)
   json_builder_end_array (builder);
   pv_json_strings (builder, "attachments", attachments);
   add_capture (builder, snapshot);
+  pv_lazy_add_json (builder, store, full);
   json_builder_end_object (builder);
   pv_json_print (builder);
 }
@@ -152,7 +154,7 @@ print_volumes (PvSnapshot *snapshot)
 }
 
 static void
-print_text (PvSnapshot *snapshot, const Usage *usage)
+print_text (PvStore *store, PvSnapshot *snapshot, const Usage *usage)
 {
   g_autoptr(PvTable) table = pv_table_new_pairs ();
   const char *full = pv_snapshot_full_name (snapshot);
@@ -185,6 +187,7 @@ print_text (PvSnapshot *snapshot, const Usage *usage)
   pv_table_row (table, "attachments", documents, NULL);
   pv_table_print (table);
   print_volumes (snapshot);
+  pv_lazy_print (store, full);
 }
 
 static gboolean
@@ -213,9 +216,9 @@ run_show (PvCli *cli, char **args, GError **error)
   if (opt_usage && !measure (cli, store, snapshot, &usage, error))
     return PV_EXIT_FAILED;
   if (cli->json)
-    print_json (snapshot, opt_usage ? &usage : NULL);
+    print_json (store, snapshot, opt_usage ? &usage : NULL);
   else
-    print_text (snapshot, opt_usage ? &usage : NULL);
+    print_text (store, snapshot, opt_usage ? &usage : NULL);
   return PV_EXIT_OK;
 }
 
@@ -231,8 +234,8 @@ const PvCommand pv_command_show = {
              "  pagevault show web1@before-upgrade --xml | virsh define /dev/stdin\n"
              "\n"
              "Keys of --json: those of 'list', and id, description, volumes (an array of kind, name,\n"
-             "bytes), attachments, capture (engine, pause and versions, null for an import); with --usage\n"
-             "own_bytes and shared_bytes.",
+             "bytes), attachments, capture (engine, pause and versions, null for an import), restores (as\n"
+             "'list' tells them); with --usage own_bytes and shared_bytes.",
   .min_args = 1,
   .max_args = 1,
   .options = options,

@@ -118,4 +118,6 @@ pv_restore_print (PvSnapshot *snapshot, const PvRestoreResult *result)
     }
   running = pv_output_duration (result->running_ms);
   printf ("%s is back after %s\n", result->domain, running);
+  if (result->why_eager != NULL)
+    printf ("all memory was loaded first: %s\n", result->why_eager);
 }

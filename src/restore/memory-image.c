@@ -33,8 +33,8 @@ image_clear (Image *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Image, image_clear)
 
-static PvStreamHead *
-read_head (PvSnapshot *snapshot, GError **error)
+PvStreamHead *
+pv_memory_image_read_head (PvSnapshot *snapshot, GError **error)
 {
   GBytes *bytes = pv_snapshot_attachment (snapshot, PV_ATTACH_STREAM_HEAD);
   g_autoptr(PvStreamHead) head = NULL;
@@ -51,6 +51,21 @@ read_head (PvSnapshot *snapshot, GError **error)
       return NULL;
     }
   return g_steal_pointer (&head);
+}
+
+GBytes *
+pv_memory_image_read_devices (PvStore *store, PvSnapshot *snapshot, GError **error)
+{
+  const PvVolume *volume = pv_snapshot_find_volume (snapshot, PV_VOLUME_BLOB, PV_BLOB_DEVICES);
+  g_autoptr(PvVolumeReader) reader = NULL;
+
+  if (volume == NULL)
+    {
+      pv_corrupt (error, "the snapshot has memory, but no device state");
+      return NULL;
+    }
+  reader = pv_volume_reader_new (store, volume, error);
+  return reader != NULL ? pv_volume_reader_read_all (reader, PV_STREAM_DEVICES_MAX, error) : NULL;
 }
 
 /* (transfer full): attachment @name as a string, NULL when there is none. */
@@ -125,14 +140,8 @@ encode_block (Image *self, guint index, GError **error)
 static gboolean
 write_stream (Image *self, int fd, GError **error)
 {
-  const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_BLOB, PV_BLOB_DEVICES);
-  g_autoptr(PvVolumeReader) reader = NULL;
-  g_autoptr(GBytes) devices = NULL;
+  g_autoptr(GBytes) devices = pv_memory_image_read_devices (self->store, self->snapshot, error);
 
-  if (volume == NULL)
-    return pv_corrupt (error, "the snapshot has memory, but no device state");
-  reader = pv_volume_reader_new (self->store, volume, error);
-  devices = reader != NULL ? pv_volume_reader_read_all (reader, PV_STREAM_DEVICES_MAX, error) : NULL;
   if (devices == NULL)
     return FALSE;
   self->encoder = pv_stream_encoder_new (self->head, pv_stream_write_fd, GINT_TO_POINTER (fd));
@@ -150,7 +159,7 @@ pv_memory_image_write (PvStore *store, PvSnapshot *snapshot, const char *xml, in
   struct stat status;
   gboolean regular = fstat (fd, &status) == 0 && S_ISREG (status.st_mode);
 
-  image.head = read_head (snapshot, error);
+  image.head = pv_memory_image_read_head (snapshot, error);
   if (image.head == NULL)
     return FALSE;
   image.total = pv_stream_head_total (image.head);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "restore/transfer.h"
+#include "stream/stream-head.h"
 
 G_BEGIN_DECLS
 
@@ -10,5 +11,10 @@ G_BEGIN_DECLS
  * the start. @xml: (nullable): the snapshot's own. PV_ERROR_NOT_FOUND when the snapshot has no memory. */
 gboolean pv_memory_image_write (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd, const char *name,
                                 const PvTransfer *transfer, GError **error);
+
+/* (transfer full): what the stream of the snapshot's memory began with. PV_ERROR_NOT_FOUND when it has no memory. */
+PvStreamHead *pv_memory_image_read_head (PvSnapshot *snapshot, GError **error);
+/* (transfer full): the device state. */
+GBytes *pv_memory_image_read_devices (PvStore *store, PvSnapshot *snapshot, GError **error);
 
 G_END_DECLS

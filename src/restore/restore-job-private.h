@@ -2,6 +2,7 @@
 /* What the files of the restore job share. */
 #pragma once
 
+#include "restore/lazy-restore.h"
 #include "restore/restore-files.h"
 #include "restore/restore-job.h"
 #include "xml/domain-xml.h"
@@ -28,6 +29,8 @@ typedef struct
   PvStoreScratch *scratch;   /* (owned) (nullable): of the memory image */
   gboolean committed;        /* nothing is undone any more */
   char *image;               /* (owned) (nullable): path of the memory image */
+  PvLazyRestore *lazy;       /* (owned) (nullable): the pager that is to fill the guest; NULL: eager */
+  char *why_eager;           /* (owned) (nullable): why it is not lazy though it was to be */
 } PvRestore;
 void pv_restore_clear (PvRestore *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvRestore, pv_restore_clear)
@@ -56,5 +59,9 @@ gboolean pv_restore_bring_back (const char *snapshot, const char *xml, gboolean 
 
 /* restore-job.c: runs it. @way_back: it brings back a guest that another restore has replaced. */
 gboolean pv_restore_run_as (PvRestore *self, gboolean way_back, PvRestoreResult *result, GError **error);
+
+/* restore-lazy.c: the same, lazily if that can be; load: the guest is there, paused, and has its devices. */
+gboolean pv_restore_prepare_memory (PvRestore *self, GError **error);
+gboolean pv_restore_load_memory (PvRestore *self, PvRestoreResult *result, GError **error);
 
 G_END_DECLS

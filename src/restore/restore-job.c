@@ -18,6 +18,8 @@ pv_restore_clear (PvRestore *self)
   g_clear_pointer (&self->live, pv_domain_xml_free);
   g_clear_pointer (&self->inactive, pv_domain_xml_free);
   g_clear_pointer (&self->old, pv_guest_unref);
+  g_clear_pointer (&self->lazy, pv_lazy_restore_free);
+  g_clear_pointer (&self->why_eager, g_free);
   g_clear_pointer (&self->files, pv_restore_files_free);
   g_clear_pointer (&self->image, g_free);
   g_clear_pointer (&self->scratch, pv_store_scratch_free);
@@ -28,6 +30,8 @@ void
 pv_restore_result_clear (PvRestoreResult *self)
 {
   g_clear_pointer (&self->domain, g_free);
+  g_clear_pointer (&self->uuid, g_free);
+  g_clear_pointer (&self->why_eager, g_free);
   g_clear_pointer (&self->replaced, g_ptr_array_unref);
 }
 
@@ -88,12 +92,13 @@ cut_links (PvRestore *self, PvGuest *guest, GError **error)
 }
 
 static gboolean
-load (PvRestore *self, GError **error)
+load (PvRestore *self, PvRestoreResult *result, GError **error)
 {
   g_autoptr(PvGuest) guest = NULL;
 
   if (!pv_transfer_go_on (&self->transfer, error)
-      || !pv_restore_journal_add (self->journal, error, PV_MADE_LOAD, NULL) || !pv_restore_load_eager (self, error)
+      || !pv_restore_journal_add (self->journal, error, PV_MADE_LOAD, NULL)
+      || !pv_restore_load_memory (self, result, error)
       || !pv_fault ("restore.loaded", error))
     return FALSE;
   guest = pv_guest_lookup_uuid (self->connection, pv_domain_xml_uuid (self->live), error);
@@ -140,9 +145,9 @@ make (PvRestore *self, gint64 start, PvRestoreResult *result, GError **error)
 {
   if (!pv_restore_journal_add (self->journal, error, PV_MADE_GUEST, "1", self->domain,
                                pv_domain_xml_uuid (self->live), NULL)
-      || !pv_restore_make_disks (self, error) || (self->has_memory && !pv_restore_prepare_eager (self, error))
+      || !pv_restore_make_disks (self, error) || (self->has_memory && !pv_restore_prepare_memory (self, error))
       || !pv_transfer_go_on (&self->transfer, error) || !end_old (self, result, error)
-      || (self->has_memory && !load (self, error)) || !define (self, error) || !commit (self, error))
+      || (self->has_memory && !load (self, result, error)) || !define (self, error) || !commit (self, error))
     return FALSE;
   result->running_ms = (double) (g_get_monotonic_time () - start) / 1000;
   return TRUE;
@@ -208,6 +213,8 @@ pv_restore_run_as (PvRestore *self, gboolean way_back, PvRestoreResult *result, 
       return FALSE;
     }
   result->domain = g_strdup (self->domain);
+  result->uuid = g_strdup (pv_domain_xml_uuid (self->live));
+  result->why_eager = g_steal_pointer (&self->why_eager);
   result->total_ms = (double) (g_get_monotonic_time () - start) / 1000;
   return pv_restore_journal_remove (self->journal, error);
 }

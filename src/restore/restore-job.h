@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvRestoreJob: a guest from a snapshot.
  *
- *   check -> disks -> [memory image] -> [the guest that is replaced ends] -> load, paused -> define -> commit -> run
+ *   check -> disks -> [pager, or memory image] -> [the guest that is replaced ends] -> load, paused -> define -> commit
+ *     -> run
  *
  * Up to the commit everything can be taken back, and is: by the job when it fails, by the next command when it was
  * killed (pv_restore_recover(); restore/restore-journal.h). The old guest is never harmed: a domain of that name that
@@ -29,6 +30,8 @@ typedef struct
   PvRestoreDisks disks;
   const char *pool_dir;   /* for overlays: the directory in which the store's disks are served (pool/mount.h) */
   const char *disks_dir;  /* (nullable): directory of the new disks; the directory of the original disk */
+  gboolean eager;         /* load all memory first, also where the host could do otherwise */
+  guint64 prefetch_rate;  /* lazy: bytes a second of memory that the guest has not asked for; 0: no limit */
   gboolean replace;       /* the domain of that name and UUID may run: it is ended when all else is ready */
   const char *checkpoint; /* (nullable): DOMAIN@NAME from which the replaced guest is brought back should the new one
                              not start; without it is booted from its disks */
@@ -37,7 +40,9 @@ typedef struct
 typedef struct
 {
   char *domain;              /* (owned) */
-  gboolean lazy;
+  char *uuid;                /* (owned) */
+  gboolean lazy;             /* memory comes behind the guest */
+  char *why_eager;           /* (owned) (nullable): why it is not lazy though it was to be: a sentence */
   double running_ms;         /* command to guest running */
   double total_ms;
   guint64 pages_on_demand;

@@ -3,6 +3,7 @@
 
 #include "restore/restore-undo.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 #include "util/error.h"
@@ -255,6 +256,15 @@ undo_all (Undo *self, GError **error)
   return ok;
 }
 
+/* A guest that is restored lazily was started paused, which libvirt takes for the user's wish. */
+static gboolean
+is_lazy (PvGuest *guest)
+{
+  g_autofree char *xml = pv_guest_xml (guest, 0, NULL);
+
+  return xml != NULL && strstr (xml, "-incoming") != NULL;
+}
+
 /* The guest is whole; it may not have been let run. */
 static gboolean
 finish (Undo *self, const PvMade *commit, GError **error)
@@ -268,7 +278,7 @@ finish (Undo *self, const PvMade *commit, GError **error)
   if (!find_new (self, &guest, &state, error))
     return FALSE;
   if (guest == NULL || state != PV_RUN_PAUSED || !pv_guest_state (guest, &state, &reason, error)
-      || reason == VIR_DOMAIN_PAUSED_USER)
+      || (reason == VIR_DOMAIN_PAUSED_USER && !is_lazy (guest)))
     return TRUE;
   say (self, "the new guest was let run");
   return pv_guest_resume (guest, error);

@@ -70,6 +70,10 @@ gboolean pv_stream_decoder_ram_started (const PvStreamDecoder *self);
 /* TRUE when the devices blob has begun: no page comes any more. */
 gboolean pv_stream_decoder_ram_done (const PvStreamDecoder *self);
 
+/* Bytes of the FULL sections at the start of a devices blob: all of it but EOF and description, as a post-copy package
+ * wants it. -1 when the blob is not complete. @footers: of the head. */
+gssize pv_stream_devices_sections (const guint8 *bytes, gsize size, gboolean footers);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvStreamDecoder, pv_stream_decoder_free)
 
 G_END_DECLS

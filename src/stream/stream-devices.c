@@ -29,9 +29,10 @@ without_trailing_zeros (const guint8 *bytes, gsize size)
   return size;
 }
 
-/* EOF 06 length '{' …, reaching to the end. Device sections have no lengths, so the mark has to be looked for. */
-static gboolean
-ends_in_description (const guint8 *bytes, gsize size)
+/* Where EOF 06 length '{' …, reaching to the end, begins; -1 when there is none. Device sections have no lengths, so
+ * the mark has to be looked for. */
+static gssize
+find_description (const guint8 *bytes, gsize size)
 {
   static const guint8 mark[] = { PV_SECTION_EOF, PV_SECTION_VMDESCRIPTION };
   gsize end = without_trailing_zeros (bytes, size);
@@ -47,11 +48,11 @@ ends_in_description (const guint8 *bytes, gsize size)
           const guint8 *description_end = at + DESCRIPTION_HEADER_SIZE + len;
 
           if (len <= left - DESCRIPTION_HEADER_SIZE && description_end >= bytes + end && description_end[-1] == '}')
-            return TRUE;
+            return at - bytes;
         }
       at++;
     }
-  return FALSE;
+  return -1;
 }
 
 /* … 04 id … 7e id 00: the footer of a section that is there, then EOF. */
@@ -67,14 +68,20 @@ ends_in_footer_and_eof (const guint8 *bytes, gsize size)
   return memmem (bytes, footer - bytes, section, sizeof section) != NULL;
 }
 
+gssize
+pv_stream_devices_sections (const guint8 *bytes, gsize size, gboolean footers)
+{
+  gssize description = size > 0 ? find_description (bytes, size) : -1;
+
+  if (description >= 0)
+    return description;
+  if (size == 0 || (footers ? !ends_in_footer_and_eof (bytes, size) : bytes[size - 1] != PV_SECTION_EOF))
+    return -1;
+  return (gssize) size - 1;
+}
+
 gboolean
 pv_stream_devices_complete (const guint8 *bytes, gsize size, gboolean footers)
 {
-  if (size == 0)
-    return FALSE;
-  if (ends_in_description (bytes, size))
-    return TRUE;
-  if (footers)
-    return ends_in_footer_and_eof (bytes, size);
-  return bytes[size - 1] == PV_SECTION_EOF;
+  return pv_stream_devices_sections (bytes, size, footers) >= 0;
 }

@@ -84,20 +84,37 @@ pv_host_restore (PvConnection *connection, const char *path, gboolean paused, GE
   return TRUE;
 }
 
+/* (transfer full): the guest that @domain (transfer full) is. */
+static PvGuest *
+take_domain (PvConnection *connection, virDomainPtr domain, GError **error)
+{
+  char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+  virDomainGetUUIDString (domain, uuid);
+  virDomainFree (domain);
+  return pv_guest_lookup_uuid (connection, uuid, error);
+}
+
+PvGuest *
+pv_host_start_waiting (PvConnection *connection, const char *xml, GError **error)
+{
+  virDomainPtr domain = virDomainCreateXML (pv_connection_get (connection), xml, VIR_DOMAIN_START_PAUSED);
+
+  if (domain != NULL)
+    return take_domain (connection, domain, error);
+  pv_throw_libvirt (error, "libvirt cannot start the guest");
+  return NULL;
+}
+
 PvGuest *
 pv_host_define (PvConnection *connection, const char *xml, GError **error)
 {
   virDomainPtr domain = virDomainDefineXMLFlags (pv_connection_get (connection), xml, 0);
-  char uuid[VIR_UUID_STRING_BUFLEN] = "";
 
-  if (domain == NULL)
-    {
-      pv_throw_libvirt (error, "libvirt does not take the definition");
-      return NULL;
-    }
-  virDomainGetUUIDString (domain, uuid);
-  virDomainFree (domain);
-  return pv_guest_lookup_uuid (connection, uuid, error);
+  if (domain != NULL)
+    return take_domain (connection, domain, error);
+  pv_throw_libvirt (error, "libvirt does not take the definition");
+  return NULL;
 }
 
 gboolean

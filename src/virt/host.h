@@ -19,6 +19,8 @@ GPtrArray *pv_host_domains (PvConnection *connection, gboolean running_only, GEr
 /* Starts the domain in the libvirt save image @path, which libvirtd opens itself. What the host's security driver
  * refused is told with the cure. */
 gboolean pv_host_restore (PvConnection *connection, const char *path, gboolean paused, GError **error);
+/* Starts a guest of @xml, paused, which may never have run; the definition that there may be of it stays as it is. */
+PvGuest *pv_host_start_waiting (PvConnection *connection, const char *xml, GError **error);
 /* Defines @xml persistently; a definition of that name and UUID is replaced. */
 PvGuest *pv_host_define (PvConnection *connection, const char *xml, GError **error);
 /* Takes the definition away again; UEFI variables, save images and snapshot metadata of it stay. */

@@ -233,8 +233,8 @@ is_incoming (const char *argument)
   return strcmp (argument, "-incoming") == 0 || strcmp (argument, "--incoming") == 0;
 }
 
-static void
-strip_incoming (PvDomainXml *self)
+void
+pv_domain_xml_strip_incoming (PvDomainXml *self)
 {
   g_autoptr(GPtrArray) nodes = NULL;
   g_autoptr(GPtrArray) arguments = pv_domain_xml_qemu_arguments (self, &nodes);
@@ -278,7 +278,7 @@ void
 pv_domain_xml_strip_runtime (PvDomainXml *self)
 {
   xmlUnsetProp (pv_domain_xml_root (self), BAD_CAST "id");
-  strip_incoming (self);
+  pv_domain_xml_strip_incoming (self);
   strip_disks (self);
   pv_domain_xml_reload (self);
 }

@@ -92,6 +92,14 @@ gboolean pv_domain_xml_set_nvram (PvDomainXml *self, const char *path, GError **
 /* Takes away what belongs to one run only: the domain's id, -incoming arguments of qemu:commandline, backing chains,
  * mirrors. <alias>es are kept. */
 void pv_domain_xml_strip_runtime (PvDomainXml *self);
+/* The guest starts with "-incoming defer": its QEMU waits for its memory. */
+void pv_domain_xml_add_incoming (PvDomainXml *self);
+/* Takes that away again, and nothing else. */
+void pv_domain_xml_strip_incoming (PvDomainXml *self);
+/* (transfer full): description @text without it; as it is when it does not wait for anything. */
+char *pv_domain_xml_text_without_incoming (const char *text);
+/* The CPU becomes the one that the cookie of a save image has, if both have one: what a guest really ran on. */
+gboolean pv_domain_xml_set_cpu_from_cookie (PvDomainXml *self, const char *cookie, GError **error);
 /* New random MAC addresses with the same vendor prefix (clone). */
 void pv_domain_xml_renew_macs (PvDomainXml *self);
 /* The links of all network interfaces. */

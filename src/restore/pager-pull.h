@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvPagerPull: reads all memory of a snapshot ahead, in its order, by several threads, for a pager that has time.
+ *
+ * Pages of zeros are left out, and stretches that were sent already. take() and free() from one thread.
+ */
+#pragma once
+
+#include "restore/pager-shared.h"
+#include "restore/pager-source.h"
+
+G_BEGIN_DECLS
+
+typedef struct _PvPagerPull PvPagerPull;
+
+typedef struct
+{
+  guint64 first; /* page */
+  guint n;       /* pages, > 0 */
+  guint8 *data;  /* (owned) (nullable): NULL: it could not be read: page by page may tell which of them */
+} PvPullPiece;
+void pv_pull_piece_free (PvPullPiece *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPullPiece, pv_pull_piece_free)
+
+/* @source and @shared must outlive it. */
+PvPagerPull *pv_pager_pull_new (PvPagerSource *source, const PvPagerShared *shared);
+void pv_pager_pull_free (PvPagerPull *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPagerPull, pv_pager_pull_free)
+
+/* Becomes readable when there is something to take. */
+int pv_pager_pull_fd (const PvPagerPull *self);
+/* (transfer full) (nullable): the next piece; NULL: none is ready, or *@end: that was all. Does not wait. */
+PvPullPiece *pv_pager_pull_take (PvPagerPull *self, gboolean *end);
+
+G_END_DECLS
