@@ -537,7 +537,7 @@ pv_index_writer_commit (PvIndexWriter *self, const PvSnapshotRow *snapshot, GErr
   self->committed = TRUE;
   /* From here on nothing that fails can take the snapshot back. */
   merge.budget = COMMIT_MERGE (n_added);
-  if (!pv_index_merge (self->index, &merge, &local))
+  if (!pv_index_merge (self->index, &merge, &local) || !pv_index_mend_filter (self->index, FALSE, &local))
     g_debug ("index: left for later: %s", local->message);
   return TRUE;
 }
