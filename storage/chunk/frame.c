@@ -32,8 +32,8 @@ G_STATIC_ASSERT (PV_FRAME_CHUNKS * PV_CHUNK_SIZE <= PV_FRAME_PLAIN_MAX);
 G_STATIC_ASSERT (sizeof MAGIC - 1 == MAGIC_SIZE && MAGIC_SIZE == HEADER_CHECKSUM);
 
 /* Measured over memory of guests, 64 chunks at a time: 0.8 % smaller than level 1 for a twentieth more time. Two tables
- * (ZSTD_dfast with hash 14, chain 13, matches of 4) would take another 1.5 % away for a fifth more time, level 3 another
- * 2.1 % for 80 % more. Readers need not know. */
+ * (ZSTD_dfast with hash 14, chain 13, matches of 4) would take another 1.5 % away for a fifth more time, level 3
+ * another 2.1 % for 80 % more. Readers need not know. */
 static const struct
 {
   ZSTD_cParameter parameter;
