@@ -203,7 +203,10 @@ mend (PvStore *store, PvGuest **guest, char **mended, GError **error)
   g_autoptr(PvJournal) journal = path != NULL ? pv_journal_find (path, copy, &local) : NULL;
 
   if (journal != NULL)
-    return pv_undo_run (guest, journal, PATIENCE_MS, mended, error);
+    {
+      pv_undo_wake (*guest, journal);
+      return pv_undo_run (guest, journal, PATIENCE_MS, mended, error);
+    }
   if (local == NULL)
     return path != NULL;
   g_propagate_error (error, g_steal_pointer (&local));

@@ -46,6 +46,7 @@ static const struct
   [PV_STEP_FREEZE] = { "freeze", 0 },
   [PV_STEP_PAUSE] = { "pause", 0 },
   [PV_STEP_MIGRATE] = { "migrate", 1 },
+  [PV_STEP_LIFT] = { "lift", 0 },
   [PV_STEP_KEEP] = { "keep", 1 },
   [PV_STEP_OVER] = { "over", 1 },
 };

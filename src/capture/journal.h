@@ -31,6 +31,7 @@ typedef enum
   PV_STEP_FREEZE,     /* the guest's file systems are frozen through its agent */
   PV_STEP_PAUSE,      /* the guest may be paused from here on */
   PV_STEP_MIGRATE,    /* "background" or "precopy": a migration is started */
+  PV_STEP_LIFT,       /* QEMU's write-protection is lifted behind its back: it has to be made to forget it */
   PV_STEP_KEEP,       /* snapshot XML: overlays stay, and belong to this snapshot of libvirt's */
   PV_STEP_OVER, /* name of a kind: the last step of that kind needs no undoing any more; "live": nor does any step so
                    far, but for overlays */

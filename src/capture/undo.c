@@ -20,11 +20,13 @@ enum
 typedef struct
 {
   PvGuest **guest;
+  PvJournal *journal; /* (not owned) */
   guint patience_ms;
   gboolean gone;     /* libvirt knows no such domain any more */
   const char *was;   /* (nullable) (not owned): the run state that the user had it in: the steps' */
   gboolean paused;   /* its run state is still ours to put back */
   gboolean keep;     /* overlays stay */
+  gboolean lifted;   /* PV_STEP_LIFT is there */
   GString *done;     /* (owned) */
 } Undo;
 
@@ -197,7 +199,7 @@ undo_capability (Undo *self, const PvStep *step, GError **error)
   if (!on)
     return TRUE;
   if (g_str_equal (name, "background-snapshot")
-      && !pv_write_protection_end (*self->guest, self->paused ? self->was : NULL, error))
+      && !pv_write_protection_end (*self->guest, self->journal, self->lifted, self->paused ? self->was : NULL, error))
     return FALSE;
   return pv_guest_set_capability (*self->guest, name, FALSE, error);
 }
@@ -271,6 +273,7 @@ undo_once (Undo *self, const PvStep *step, GError **error)
   switch (step->kind)
     {
     case PV_STEP_BEGIN:
+    case PV_STEP_LIFT: /* seen to with the capability */
     case PV_STEP_OVER:
     case PV_N_STEPS:
       return TRUE;
@@ -346,15 +349,17 @@ look_ahead (Undo *self, GPtrArray *steps)
         self->keep = TRUE;
       else if (step->kind == PV_STEP_PAUSE)
         self->paused = !step->over;
+      else if (step->kind == PV_STEP_LIFT)
+        self->lifted = !step->over;
     }
 }
 
 /* All steps that are not over, or of those only the live ones; newest first, none left out for the failure of
  * another. */
 static gboolean
-undo_steps (Undo *self, PvJournal *journal, gboolean live_only, GError **error)
+undo_steps (Undo *self, gboolean live_only, GError **error)
 {
-  g_autoptr(GPtrArray) steps = pv_journal_steps (journal, error);
+  g_autoptr(GPtrArray) steps = pv_journal_steps (self->journal, error);
   gboolean ok = TRUE;
 
   if (steps == NULL)
@@ -383,12 +388,35 @@ sweep_run_directory (PvJournal *journal)
     g_debug ("cannot remove '%s'", path);
 }
 
+static Undo
+undo_of (PvGuest **guest, PvJournal *journal, guint patience_ms, GString *said)
+{
+  return (Undo){ .guest = guest, .journal = journal, .patience_ms = patience_ms, .gone = *guest == NULL, .done = said };
+}
+
+void
+pv_undo_wake (PvGuest *guest, PvJournal *journal)
+{
+  g_autoptr(GPtrArray) steps = pv_journal_steps (journal, NULL);
+
+  for (guint i = 0; steps != NULL && i < steps->len; i++)
+    {
+      const PvStep *step = steps->pdata[i];
+
+      if (step->kind == PV_STEP_MIGRATE && !step->over && g_str_equal (step->arguments[0], "background"))
+        {
+          pv_write_protection_wake (guest, journal);
+          return;
+        }
+    }
+}
+
 gboolean
 pv_undo_run (PvGuest **guest, PvJournal *journal, guint patience_ms, char **done, GError **error)
 {
   g_autoptr(GString) said = g_string_new (NULL);
-  Undo undo = { .guest = guest, .patience_ms = patience_ms, .gone = *guest == NULL, .done = said };
-  gboolean ok = undo_steps (&undo, journal, FALSE, error);
+  Undo undo = undo_of (guest, journal, patience_ms, said);
+  gboolean ok = undo_steps (&undo, FALSE, error);
 
   if (done != NULL)
     *done = said->len > 0 ? g_strdup (said->str) : NULL;
@@ -400,7 +428,7 @@ gboolean
 pv_undo_live (PvGuest **guest, PvJournal *journal, guint patience_ms, GError **error)
 {
   g_autoptr(GString) said = g_string_new (NULL);
-  Undo undo = { .guest = guest, .patience_ms = patience_ms, .gone = *guest == NULL, .done = said };
+  Undo undo = undo_of (guest, journal, patience_ms, said);
 
-  return undo_steps (&undo, journal, TRUE, error) && pv_journal_over_live (journal, error);
+  return undo_steps (&undo, TRUE, error) && pv_journal_over_live (journal, error);
 }

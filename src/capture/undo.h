@@ -19,6 +19,10 @@ G_BEGIN_DECLS
  * sentence. The first error is returned. */
 gboolean pv_undo_run (PvGuest **guest, PvJournal *journal, guint patience_ms, char **done, GError **error);
 
+/* For whoever comes after job and guardian were both killed: nobody reads the stream that QEMU may still send. Before
+ * pv_undo_run(). */
+void pv_undo_wake (PvGuest *guest, PvJournal *journal);
+
 /* Only the steps that are about the running guest: all but the overlays. They are written down as over. */
 gboolean pv_undo_live (PvGuest **guest, PvJournal *journal, guint patience_ms, GError **error);
 

@@ -130,13 +130,21 @@ unregister_from (pid_t pid, int pidfd, GArray *ranges, GError **error)
 }
 
 gboolean
-pv_unprotect_memory (const char *uuid, guint *n_ranges, GError **error)
+pv_unprotect_needed (const char *uuid)
+{
+  pid_t pid = find_qemu (uuid);
+  g_autoptr(GArray) ranges = pid != 0 ? protected_ranges (pid, NULL) : NULL;
+
+  return ranges != NULL && ranges->len > 0;
+}
+
+gboolean
+pv_unprotect_memory (const char *uuid, GError **error)
 {
   pid_t pid = find_qemu (uuid);
   g_autoptr(GArray) ranges = NULL;
   g_auto(PvFd) pidfd = PV_FD_NONE;
 
-  *n_ranges = 0;
   if (pid == 0)
     return pv_throw (error, PV_ERROR_NOT_FOUND, "there is no QEMU process of domain %s here", uuid);
   pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
@@ -145,6 +153,5 @@ pv_unprotect_memory (const char *uuid, guint *n_ranges, GError **error)
   ranges = protected_ranges (pid, error);
   if (ranges == NULL)
     return FALSE;
-  *n_ranges = ranges->len;
   return ranges->len == 0 || unregister_from (pid, pidfd, ranges, error);
 }

@@ -10,6 +10,7 @@
 #include "capture/undo.h"
 #include "capture/unprotect.h"
 #include "util/error.h"
+#include "util/fault.h"
 #include "util/file.h"
 
 #define CAPABILITY "background-snapshot"
@@ -95,15 +96,26 @@ run_to_the_end (PvGuest *guest, const char *was, GError **error)
   return ok;
 }
 
+static void
+write_lift (PvJournal *journal)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!pv_journal_add (journal, FALSE, &error, PV_STEP_LIFT, NULL))
+    g_debug ("%s", error->message);
+}
+
 gboolean
-pv_write_protection_end (PvGuest *guest, const char *was, GError **error)
+pv_write_protection_end (PvGuest *guest, PvJournal *journal, gboolean lifted, const char *was, GError **error)
 {
   g_autofree char *status = NULL;
-  guint n_ranges;
 
-  if (is_unprotected (guest, BY_ITSELF_US, NULL))
+  if (!lifted && is_unprotected (guest, BY_ITSELF_US, NULL))
     return TRUE;
-  if (!pv_unprotect_memory (pv_guest_uuid (guest), &n_ranges, error) || !is_unprotected (guest, PATIENCE_US, error))
+  if (!lifted)
+    write_lift (journal);
+  if (!pv_fault ("capture.unprotect", error) || !pv_unprotect_memory (pv_guest_uuid (guest), error)
+      || !is_unprotected (guest, PATIENCE_US, error) || !pv_fault ("capture.unprotect.done", error))
     return FALSE;
   if (was == NULL)
     {
@@ -113,4 +125,80 @@ pv_write_protection_end (PvGuest *guest, const char *was, GError **error)
       was = g_str_equal (status, "running") ? "running" : "paused";
     }
   return run_to_the_end (guest, was, error);
+}
+
+/* --- waking ------------------------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  PvGuest *guest;     /* (not owned) */
+  PvJournal *journal; /* (not owned) */
+  gboolean lifted;    /* written down */
+  gboolean over;      /* under lock */
+  GMutex lock;
+  GCond changed;
+} Wake;
+
+static void
+lift (Wake *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!pv_unprotect_needed (pv_guest_uuid (self->guest)))
+    return;
+  if (!self->lifted)
+    write_lift (self->journal);
+  self->lifted = TRUE;
+  if (!pv_unprotect_memory (pv_guest_uuid (self->guest), &error))
+    g_debug ("%s", error->message);
+}
+
+static gpointer
+lift_again_and_again (gpointer data)
+{
+  Wake *self = data;
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  while (!self->over)
+    if (!g_cond_wait_until (&self->changed, &self->lock, g_get_monotonic_time () + BY_ITSELF_US))
+      lift (self);
+  return NULL;
+}
+
+static void
+wait_for_rest (PvGuest *guest)
+{
+  static const char *const resting[] = { "none", "completed", "failed", "cancelled", NULL };
+  gint64 deadline = g_get_monotonic_time () + PATIENCE_US;
+
+  for (;;)
+    {
+      g_auto(PvMigrationInfo) info = { 0 };
+
+      if (!pv_guest_query_migrate (guest, &info, NULL) || g_strv_contains (resting, info.status)
+          || g_get_monotonic_time () > deadline)
+        return;
+      g_usleep (POLL_US);
+    }
+}
+
+/* While QEMU is still protecting, it may go on when we have lifted; only when the migration is at rest it is for good. */
+void
+pv_write_protection_wake (PvGuest *guest, PvJournal *journal)
+{
+  Wake wake = { .guest = guest, .journal = journal };
+  GThread *thread;
+
+  g_mutex_init (&wake.lock);
+  g_cond_init (&wake.changed);
+  thread = g_thread_new ("capture-wake", lift_again_and_again, &wake);
+  wait_for_rest (guest);
+  g_mutex_lock (&wake.lock);
+  wake.over = TRUE;
+  g_cond_signal (&wake.changed);
+  g_mutex_unlock (&wake.lock);
+  g_thread_join (thread);
+  lift (&wake);
+  g_mutex_clear (&wake.lock);
+  g_cond_clear (&wake.changed);
 }
