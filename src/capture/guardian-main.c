@@ -135,12 +135,24 @@ hear (Duty *duty, char *words, gsize size)
   return n;
 }
 
+/* Stopped by a signal or a debugger, it will not go on by itself. */
+static gboolean
+is_job_stopped (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) getppid ());
+  g_autofree char *text = NULL;
+  const char *at = g_file_get_contents (path, &text, NULL, NULL) ? strrchr (text, ')') : NULL;
+
+  return at != NULL && (g_str_has_prefix (at, ") T") || g_str_has_prefix (at, ") t"));
+}
+
 /* Until the socket closes. TRUE: the capture came to its end by itself. */
 static gboolean
 watch (Duty *duty)
 {
   struct pollfd pollfd = { .fd = SOCKET, .events = POLLIN };
   gboolean watching = FALSE;
+  guint silent_ms = 0;
 
   for (;;)
     {
@@ -150,12 +162,14 @@ watch (Duty *duty)
 
       if (ready < 0 && errno == EINTR)
         continue;
-      if (ready == 0)
+      silent_ms = ready == 0 ? silent_ms + PV_GUARDIAN_PATIENCE_MS : 0;
+      if (silent_ms >= PV_GUARDIAN_STARVED_MS || (silent_ms > 0 && is_job_stopped ()))
         {
           let_go (duty);
           watching = FALSE;
-          continue;
         }
+      if (ready == 0)
+        continue;
       n = hear (duty, words, sizeof words);
       if (n <= 0)
         return FALSE;

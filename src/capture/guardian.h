@@ -8,8 +8,8 @@
  * journal says, however long libvirtd may be away.
  *
  * While watched, the job beats: the thread that takes the memory stream in says that it is alive. When it is silent for
- * PV_GUARDIAN_PATIENCE_MS (a job stopped by a signal, a machine out of breath) the guest may be waiting for it: the
- * guardian ends the migration and lets the guest run. The job finds out by check(), at the latest before it commits,
+ * PV_GUARDIAN_PATIENCE_MS and stopped, by a signal or a debugger, or silent for PV_GUARDIAN_STARVED_MS though it could
+ * run (a dead disk, a machine out of breath), the guest may be waiting for it: the guardian ends the migration and lets the guest run. The job finds out by check(), at the latest before it commits,
  * and fails.
  *
  * The other way round check() fails when the guardian died: then the job undoes everything by itself.
@@ -24,6 +24,7 @@ G_BEGIN_DECLS
 enum
 {
   PV_GUARDIAN_PATIENCE_MS = 1500,
+  PV_GUARDIAN_STARVED_MS = 9000, /* a multiple of it */
 };
 
 typedef struct _PvGuardian PvGuardian;
