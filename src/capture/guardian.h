@@ -9,8 +9,8 @@
  *
  * While watched, the job beats: the thread that takes the memory stream in says that it is alive. When it is silent for
  * PV_GUARDIAN_PATIENCE_MS and stopped, by a signal or a debugger, or silent for PV_GUARDIAN_STARVED_MS though it could
- * run (a dead disk, a machine out of breath), the guest may be waiting for it: the guardian ends the migration and lets the guest run. The job finds out by check(), at the latest before it commits,
- * and fails.
+ * run (a dead disk, a machine out of breath), the guest may be waiting for it: the guardian ends the migration and lets
+ * the guest run. The job finds out by check(), at the latest before it commits, and fails.
  *
  * The other way round check() fails when the guardian died: then the job undoes everything by itself.
  */

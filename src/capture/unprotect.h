@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* Whether memory of the QEMU process that runs domain @uuid on this host is write-protected by a userfaultfd; FALSE also
- * when that cannot be seen. */
+/* Whether memory of the QEMU process that runs domain @uuid on this host is write-protected by a userfaultfd; FALSE
+ * also when that cannot be seen. */
 gboolean pv_unprotect_needed (const char *uuid);
 /* Lifts the protection of all its memory. PV_ERROR_NOT_FOUND without such a process, DENIED without CAP_SYS_PTRACE. */
 gboolean pv_unprotect_memory (const char *uuid, GError **error);

@@ -182,7 +182,7 @@ wait_for_rest (PvGuest *guest)
     }
 }
 
-/* While QEMU is still protecting, it may go on when we have lifted; only when the migration is at rest it is for good. */
+/* While QEMU is still protecting, it may go on when we have lifted; once the migration is at rest it is for good. */
 void
 pv_write_protection_wake (PvGuest *guest, PvJournal *journal)
 {
