@@ -13,26 +13,71 @@
 #include "capture/disk-plan.h"
 #include "util/error.h"
 #include "util/fault.h"
+#include "virt/overlay-chain.h"
 
-/* By qemu-img, which reads beside a running QEMU too. */
-static gboolean
-virtual_size (const char *path, const char *format, guint64 *size, GError **error)
+/* By qemu-img, which reads beside a running QEMU too: an array of images, the uppermost first. */
+static JsonNode *
+look_at_images (const char *path, const char *format, GError **error)
 {
-  const char *argv[] = { "qemu-img", "info", "--force-share", "--output=json", "-f", format, "--", path, NULL };
+  const char *argv[] = { "qemu-img", "info", "--force-share", "--output=json", "--backing-chain", "-f", format, "--",
+                         path,       NULL };
   g_autofree char *text = NULL;
   g_autofree char *message = NULL;
   g_autoptr(JsonNode) node = NULL;
   g_autoptr(GError) local = NULL;
-  JsonObject *object;
   int status;
 
   if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &text, &message, &status, &local))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
-  if (!g_spawn_check_wait_status (status, NULL))
-    return pv_throw (error, PV_ERROR_FAILED, "cannot look at the image '%s': %s", path, g_strstrip (message));
-  node = json_from_string (text, NULL);
-  object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  *size = object != NULL ? (guint64) json_object_get_int_member_with_default (object, "virtual-size", 0) : 0;
+    pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
+  else if (!g_spawn_check_wait_status (status, NULL))
+    pv_throw (error, PV_ERROR_FAILED, "cannot look at the image '%s': %s", path, g_strstrip (message));
+  else
+    {
+      node = json_from_string (text, NULL);
+      if (node != NULL && JSON_NODE_HOLDS_ARRAY (node) && json_array_get_length (json_node_get_array (node)) > 0)
+        return g_steal_pointer (&node);
+      pv_throw (error, PV_ERROR_FAILED, "qemu-img's answer about '%s' is not understood", path);
+    }
+  return NULL;
+}
+
+static const char *
+image_name (JsonArray *images, guint index)
+{
+  JsonNode *node = json_array_get_element (images, index);
+
+  return JSON_NODE_HOLDS_OBJECT (node)
+             ? json_object_get_string_member_with_default (json_node_get_object (node), "filename", NULL)
+             : NULL;
+}
+
+/* A guest that runs uses the layers that libvirt has told QEMU; who reads them from outside finds those that the images
+ * name. Somebody may have rewritten that meanwhile. */
+static gboolean
+check_chain (const PvDiskPlanEntry *entry, JsonArray *images, GError **error)
+{
+  gboolean same = json_array_get_length (images) == entry->backing->len + 1;
+
+  for (guint i = 0; same && i < entry->backing->len; i++)
+    same = pv_same_image (image_name (images, i + 1), entry->backing->pdata[i]);
+  return same
+         || pv_throw (error, PV_ERROR_UNSUPPORTED,
+                      "'%s' names other layers below it than the running guest has (compare qemu-img info "
+                      "--backing-chain with virsh dumpxml): leave the disk out with --diskspec %s,snapshot=no",
+                      entry->path, entry->target);
+}
+
+static gboolean
+measure (PvDiskPlanEntry *entry, GError **error)
+{
+  g_autoptr(JsonNode) node = look_at_images (entry->path, entry->format, error);
+  JsonArray *images = node != NULL ? json_node_get_array (node) : NULL;
+  JsonObject *top;
+
+  if (images == NULL || (entry->overlay != NULL && !check_chain (entry, images, error)))
+    return FALSE;
+  top = json_array_get_object_element (images, 0);
+  entry->size = (guint64) json_object_get_int_member_with_default (top, "virtual-size", 0);
   return TRUE;
 }
 
@@ -44,8 +89,11 @@ pv_disk_plan_measure (PvDiskPlan *self, guint64 *total, GError **error)
     {
       PvDiskPlanEntry *entry = self->entries->pdata[i];
 
-      if (entry->taken && !virtual_size (entry->path, entry->format, &entry->size, error))
-        return FALSE;
+      if (entry->taken && !measure (entry, error))
+        {
+          g_prefix_error (error, "disk %s: ", entry->target);
+          return FALSE;
+        }
       *total += entry->taken ? entry->size : 0;
     }
   return TRUE;

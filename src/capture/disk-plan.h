@@ -41,7 +41,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDiskPlan, pv_disk_plan_free)
 
 guint pv_disk_plan_n_taken (const PvDiskPlan *self);
 
-/* Finds the sizes of all disks that take part. @total: (out): bytes. */
+/* Finds the sizes of all disks that take part. @total: (out): bytes. UNSUPPORTED when the images of a disk that is to
+ * get an overlay name other layers than the domain's description. */
 gboolean pv_disk_plan_measure (PvDiskPlan *self, guint64 *total, GError **error);
 
 /* Makes the overlays: qcow2 files over the active layers, mode 0600, owned like those (libvirt labels them when it

@@ -104,19 +104,22 @@ static JsonNode *
 ask_qemu_img (const char *path, const char *format, GError **error)
 {
   g_autoptr(GSubprocess) process = NULL;
+  g_autoptr(GError) local = NULL;
   g_autofree char *out = NULL;
   g_autofree char *err = NULL;
+  JsonNode *answer = NULL;
 
-  process = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error, "qemu-img",
+  process = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local, "qemu-img",
                               "info", "--force-share", "--output=json", "--backing-chain", "-f", format, "--", path,
                               NULL);
-  if (process == NULL || !g_subprocess_communicate_utf8 (process, NULL, NULL, &out, &err, error))
-    return NULL;
-  if (g_subprocess_get_successful (process))
-    return json_from_string (out, error);
-  pv_throw (error, PV_ERROR_FAILED, "cannot look at the layers of '%s': %s", path,
-            g_strdelimit (g_strstrip (err), "\n", ' '));
-  return NULL;
+  if (process == NULL || !g_subprocess_communicate_utf8 (process, NULL, NULL, &out, &err, &local))
+    pv_throw (error, PV_ERROR_FAILED, "cannot run qemu-img (install qemu-utils): %s", local->message);
+  else if (!g_subprocess_get_successful (process))
+    pv_throw (error, PV_ERROR_FAILED, "cannot look at the layers of '%s': %s", path,
+              g_strdelimit (g_strstrip (err), "\n", ' '));
+  else if ((answer = json_from_string (out, &local)) == NULL)
+    pv_throw (error, PV_ERROR_FAILED, "qemu-img's answer about '%s' is not understood", path);
+  return answer;
 }
 
 PvLayers *
