@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* QEMU before 8.2 leaves a guest that was paused when a migration failed in the state "postmigrate", and refuses every
- * later migration and save of it. Only running leads out of that state, and running is what nobody has allowed.
+/* QEMU 7.2 leaves a guest that was paused when a migration failed in the state "postmigrate", and refuses every later
+ * migration and save of it. Only running leads out of that state, and running is what nobody has allowed.
  *
  * QEMU's gdb stub knows the one way to run and stop again within one turn of QEMU's main loop, without giving its lock
  * away between the two, so that no processor of the guest gets to execute an instruction: a packet "continue" and a
