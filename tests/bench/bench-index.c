@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "index/index.h"
+#include "unit/made-up-name.h"
 #include "util/file.h"
 
 #define PACK_OBJECTS 16384u
@@ -64,24 +65,6 @@ check (gboolean ok, GError *error)
 {
   if (!ok)
     g_error ("%s", error != NULL ? error->message : "unexpected");
-}
-
-/* The name of object @number: as good as random, the same each time. */
-static PvName
-make_name (guint64 number)
-{
-  PvName name;
-
-  for (guint i = 0; i < 4; i++)
-    {
-      guint64 x = (number * 4 + i + 1) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-
-      x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
-      x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
-      x ^= x >> 31;
-      memcpy (name.bytes + 8 * i, &x, 8);
-    }
-  return name;
 }
 
 static guint64

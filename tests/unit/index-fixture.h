@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "index/index.h"
+#include "made-up-name.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -61,24 +62,6 @@ reopen (Fixture *self)
   pv_index_unref (self->index);
   self->index = pv_index_open (self->directory, FALSE, &error);
   g_assert_no_error (error);
-}
-
-/* A name as good as random, the same one for the same number. */
-static inline PvName
-make_name (guint64 number)
-{
-  PvName name;
-
-  for (guint i = 0; i < 4; i++)
-    {
-      guint64 x = (number * 4 + i + 1) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-
-      x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
-      x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
-      x ^= x >> 31;
-      memcpy (name.bytes + 8 * i, &x, 8);
-    }
-  return name;
 }
 
 typedef struct
