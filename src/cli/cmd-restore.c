@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 
 #include "cli/lazy.h"
+#include "cli/progress.h"
 #include "cli/restore-common.h"
 #include "restore/lazy-restore.h"
 #include "util/bytesize.h"
@@ -11,7 +12,7 @@
 #include "util/snapshot-name.h"
 
 static char *opt_name, *opt_disks, *opt_disks_dir, *opt_rate;
-static gboolean opt_paused, opt_eager, opt_wait, opt_recover;
+static gboolean opt_paused, opt_eager, opt_wait, opt_recover, opt_hydrate;
 
 static const GOptionEntry options[] = {
   { "name", 0, 0, G_OPTION_ARG_STRING, &opt_name, "Give the guest another name, and a new UUID", "NEW" },
@@ -24,6 +25,8 @@ static const GOptionEntry options[] = {
     "Go on with guests whose memory stopped coming, because its pagers were killed", NULL },
   { "disks", 0, 0, G_OPTION_ARG_STRING, &opt_disks,
     "copy: full copies; overlay: overlays over images that the store serves (copy)", "HOW" },
+  { "hydrate", 0, 0, G_OPTION_ARG_NONE, &opt_hydrate,
+    "Copy what the store serves into the overlays while the guest runs", NULL },
   { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks_dir, "Where the new disks go (beside the original ones)",
     "DIR" },
   G_OPTION_ENTRY_NULL
@@ -82,23 +85,48 @@ read_options (PvCli *cli, const char *snapshot, char **domain, PvRestoreOptions 
   return FALSE;
 }
 
+/* Memory first: QEMU is not asked to move disks while its memory is on its way. */
+static gboolean
+finish (PvCli *cli, PvRestoreGround *ground, const PvRestoreResult *result, GError **error)
+{
+  g_autoptr(PvProgress) progress = NULL;
+
+  if ((opt_wait || opt_hydrate) && result->lazy && !pv_lazy_finish (cli, ground->store, result->uuid, FALSE, error))
+    return FALSE;
+  if (!opt_hydrate || pv_snapshot_volumes_size (ground->snapshot, PV_VOLUME_RAM) == 0)
+    return TRUE;
+  progress = pv_progress_new ();
+  return pv_restore_hydrate (ground->connection, ground->snapshot, result->uuid, pv_progress_update, progress,
+                             cli->cancellable, error);
+}
+
 static PvExit
 restore_one (PvCli *cli, const char *snapshot, GError **error)
 {
   g_auto(PvRestoreGround) ground = { 0 };
   g_autofree char *disks_dir = NULL;
   g_autofree char *domain = NULL;
-  PvRestoreOptions restore = { .name = opt_name, .paused = opt_paused, .eager = opt_eager };
+  PvRestoreOptions restore = {
+    .name = opt_name,
+    .paused = opt_paused,
+    .eager = opt_eager,
+    .disks = opt_hydrate ? PV_RESTORE_DISKS_OVERLAY : PV_RESTORE_DISKS_COPY,
+  };
   PvRestoreResult result = { 0 };
   gboolean done;
 
   if (!read_options (cli, snapshot, &domain, &restore, error))
     return PV_EXIT_USAGE;
+  if (opt_hydrate && restore.disks != PV_RESTORE_DISKS_OVERLAY)
+    {
+      pv_throw (error, PV_ERROR_INVALID, "--hydrate is for --disks overlay: a copy needs the store no more");
+      return PV_EXIT_USAGE;
+    }
   if (opt_disks_dir != NULL)
     restore.disks_dir = disks_dir = g_canonicalize_filename (opt_disks_dir, NULL);
   done = pv_restore_ground_open (&ground, cli, snapshot, opt_name != NULL ? opt_name : domain, error)
          && pv_restore_ground_run (&ground, cli, &restore, &result, error)
-         && (!opt_wait || !result.lazy || pv_lazy_finish (cli, ground.store, result.uuid, FALSE, error));
+         && finish (cli, &ground, &result, error);
   if (done)
     print_result (cli, ground.snapshot, &result);
   pv_restore_result_clear (&result);
@@ -131,7 +159,8 @@ const PvCommand pv_command_restore = {
              "\n"
              "With --disks overlay the disks are small qcow2 files over images that 'pagevault mount' serves\n"
              "from the store, which is mounted if it is not. Such a guest needs the mount, and its snapshot,\n"
-             "for as long as it has these disks.\n"
+             "for as long as it has these disks; with --hydrate only until this command ends, which\n"
+             "copies all into them while the guest runs.\n"
              "\n"
              "A snapshot of disks only (of a shut-off domain, or --disk-only) gives a domain that is shut\n"
              "off.\n"

@@ -62,6 +62,11 @@ gboolean pv_restore_run (PvStore *store, PvConnection *connection, PvSnapshot *s
                          PvRestoreProgressFunc progress, gpointer data,
                          GCancellable *cancellable, GError **error);
 
+/* Copies what the overlays of the guest @uuid, which was restored from @snapshot and runs, lack into them, so that it
+ * needs the store no more: one disk after another. All of its memory must be there. */
+gboolean pv_restore_hydrate (PvConnection *connection, PvSnapshot *snapshot, const char *uuid,
+                             PvRestoreProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
+
 /* Finishes or undoes what killed restores into @store left; those that are at work are left alone. @mended: (out)
  * (transfer full) (element-type utf8): what was done, a sentence each. */
 gboolean pv_restore_recover (PvStore *store, PvConnection *connection, GPtrArray **mended, GError **error);
