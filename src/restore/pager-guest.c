@@ -147,6 +147,8 @@ pv_pager_guest_suspend (PvPagerGuest *self, GError **error)
   return guest != NULL && pv_guest_suspend (guest, error);
 }
 
+/* Of a guest that has left "inmigrate". What is not among the words is told of a migration out of this QEMU, which
+ * hides what comes in: a save that QEMU refused is "setup" for good. Then trying tells. */
 static PvIncoming
 incoming_of (const char *status)
 {
@@ -155,9 +157,6 @@ incoming_of (const char *status)
     const char *word;
     PvIncoming incoming;
   } words[] = {
-    { "setup", PV_INCOMING_WAITING },
-    { "active", PV_INCOMING_WAITING },
-    { "device", PV_INCOMING_WAITING },
     { "postcopy-active", PV_INCOMING_ACTIVE },
     { "postcopy-recover", PV_INCOMING_ACTIVE },
     { "postcopy-paused", PV_INCOMING_BROKEN },
@@ -167,7 +166,7 @@ incoming_of (const char *status)
   for (guint i = 0; i < G_N_ELEMENTS (words); i++)
     if (strcmp (status, words[i].word) == 0)
       return words[i].incoming;
-  return PV_INCOMING_GONE;
+  return strcmp (status, "none") == 0 ? PV_INCOMING_GONE : PV_INCOMING_BROKEN;
 }
 
 gboolean
@@ -190,15 +189,11 @@ pv_pager_guest_incoming_state (PvPagerGuest *self, PvIncoming *incoming, GError 
     }
   if (state == PV_RUN_SHUTOFF)
     return TRUE;
-  if (!pv_guest_query_migrate (guest, &info, error))
-    return FALSE;
-  *incoming = incoming_of (info.status);
-  if (*incoming != PV_INCOMING_GONE)
-    return TRUE;
   status = pv_guest_qemu_status (guest, error);
-  if (status != NULL && g_str_equal (status, "inmigrate"))
-    *incoming = PV_INCOMING_WAITING;
-  return status != NULL;
+  if (status == NULL || !pv_guest_query_migrate (guest, &info, error))
+    return FALSE;
+  *incoming = g_str_equal (status, "inmigrate") ? PV_INCOMING_WAITING : incoming_of (info.status);
+  return TRUE;
 }
 
 gboolean

@@ -30,7 +30,7 @@ gboolean pv_pager_guest_suspend (PvPagerGuest *self, GError **error);
 typedef enum
 {
   PV_INCOMING_GONE,     /* there is no such guest any more, or another run of it */
-  PV_INCOMING_WAITING,  /* nothing came in yet: it has never run */
+  PV_INCOMING_WAITING,  /* its devices are not loaded: it has never run */
   PV_INCOMING_ACTIVE,   /* pages come in */
   PV_INCOMING_BROKEN,   /* waits for pv_pager_guest_recover() */
   PV_INCOMING_COMPLETE,

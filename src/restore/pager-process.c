@@ -18,6 +18,7 @@ enum
 {
   AHEAD_MAX = 16384,            /* pages of the working set that are sent before the guest runs */
   LOOK_US = 100 * 1000,         /* between looks at a QEMU that does not say what it is at */
+  CLEAR_TRIES = 50,
   BROKEN_US = 60 * 1000 * 1000, /* how long a broken channel may take to be noticed by QEMU */
 };
 
@@ -393,13 +394,17 @@ finish (PvPagerProcess *self)
 {
   g_autoptr(GError) error = NULL;
 
-  /* it may be that libvirtd is away */
-  while (look (self) == PV_INCOMING_COMPLETE && !pv_pager_guest_complete (self->guest, &error))
+  /* it may be that libvirtd is away; look() waits for it */
+  for (guint i = 0; i < CLEAR_TRIES && look (self) != PV_INCOMING_GONE; i++)
     {
-      syslog (LOG_WARNING, "guest %s: %s: trying again", self->state->domain, error->message);
       g_clear_error (&error);
-      g_usleep (10 * LOOK_US);
+      if (pv_pager_guest_complete (self->guest, &error))
+        break;
+      g_usleep (LOOK_US);
     }
+  if (error != NULL)
+    syslog (LOG_WARNING, "%s", error->message);
+  g_clear_error (&error);
   keep_working_set (self);
   g_atomic_int_set (&self->shared->phase, PV_PAGER_OVER);
   if (!pv_lazy_state_remove (self->state, &error))
