@@ -109,6 +109,9 @@ extern const PvMemsnapOps pv_memsnap_uffd_ops;
 extern const PvMemsnapOps pv_memsnap_fork_ops;
 extern const PvMemsnapOps pv_memsnap_mprotect_ops;
 
+/* pv_memsnap_check() without waiting for what the service thread has in its hands. */
+gboolean pv_memsnap_check_phase (PvMemsnap *self, GError **error);
+
 /* Zeroed memory of its own, in whole pages; NULL with PV_ERROR_NO_SPACE. */
 gpointer pv_private_new (gsize size, GError **error);
 void pv_private_free (gpointer memory, gsize size);

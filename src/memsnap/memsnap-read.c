@@ -29,7 +29,7 @@ copy_shared (PvMemsnap *self, PvMemsnapRegion *region, gsize offset, guint8 *to,
     *again = *again || (pv_page_load (region, page) & PV_PAGE_PLACE) != PV_PAGE_SHARED;
   if (*again)
     return TRUE;
-  if (!pv_memsnap_check (self, error))
+  if (!pv_memsnap_check_phase (self, error))
     return FALSE;
   if (errnum == ESRCH)
     return pv_throw (error, PV_ERROR_FAILED, "the snapshot is not whole any more: the child that holds the memory has "
@@ -68,6 +68,7 @@ pv_memsnap_read (PvMemsnap *self, guint region_index, gsize offset, gpointer buf
 {
   PvMemsnapRegion *region = &self->regions[region_index];
   guint8 *to = buffer;
+  gboolean shared = FALSE;
 
   g_return_val_if_fail (self->ops != NULL && region_index < self->n_regions, FALSE);
   g_return_val_if_fail (offset <= region->length && size <= region->length - offset, FALSE);
@@ -90,11 +91,12 @@ pv_memsnap_read (PvMemsnap *self, guint region_index, gsize offset, gpointer buf
         return FALSE;
       if (again)
         continue;
+      shared = shared || place == PV_PAGE_SHARED;
       to += n;
       offset += n;
       size -= n;
     }
-  return TRUE;
+  return !shared || pv_memsnap_check (self, error);
 }
 
 struct _PvMemsnapIter

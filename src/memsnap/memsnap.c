@@ -246,8 +246,24 @@ pv_memsnap_get_page_size (PvMemsnap *self, guint region)
   return self->regions[region].page_size;
 }
 
+static gint64
+do_nothing (PvMemsnap *self, const guint64 *args)
+{
+  return 0;
+}
+
+/* Memory is discarded only after the service thread has been told; what it has been told it has noted when it answers
+ * us. */
 gboolean
 pv_memsnap_check (PvMemsnap *self, GError **error)
+{
+  if (self->ops == &pv_memsnap_uffd_ops)
+    pv_memsnap_run (self, do_nothing, 0, 0, 0);
+  return pv_memsnap_check_phase (self, error);
+}
+
+gboolean
+pv_memsnap_check_phase (PvMemsnap *self, GError **error)
 {
   PvMemsnapPhase phase = __atomic_load_n (&self->phase, __ATOMIC_ACQUIRE);
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PvDirtyLog: which pages were written to since one last looked.
+ *
+ *   log = pv_dirty_log_new_uffd (memory, size, &error);
+ *   for (;;)
+ *     {
+ *       const guint64 *dirty = pv_dirty_log_switch (log, &n_dirty, &error);
+ *       … copy the pages whose bit is set, at leisure …
+ *     }
+ *
+ * A log has two bitmaps. Writes are noted in one; pv_dirty_log_switch() swaps the two in one step and gives the one
+ * that was noted in until then, to be read without any hurry until the next switch. No write is lost: one that is not
+ * in the bitmap given is in a later one, and whoever reads a page after the switch that gave it sees all writes for
+ * which it was given.
+ *
+ * A log belongs to one thread at a time; the writers may be any.
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+typedef struct _PvDirtyLog PvDirtyLog;
+
+/* Memory of this process, watched by userfaultfd and PAGEMAP_SCAN: Linux 6.7 or newer, without any right. Writes of
+ * system calls and of KVM guests are seen, writes through other mappings of shared memory are not. Whole 4096-byte
+ * pages. Fails with PV_ERROR_UNSUPPORTED, INVALID, or BUSY when another userfaultfd has the memory. */
+PvDirtyLog *pv_dirty_log_new_uffd (gpointer address, gsize length, GError **error);
+
+/* The same for memory of process @pid, of which @userfaultfd is one that was made inside it
+ * (pv_process_memory_userfaultfd() with PV_PROCESS_MEMORY_TRACK); it is not taken and must stay open. */
+PvDirtyLog *pv_dirty_log_new_process (pid_t pid, int userfaultfd, guint64 address, gsize length, GError **error);
+
+/* Memory of this process, watched by mprotect and SIGSEGV: any kernel; every first write to a page is a signal, and
+ * system calls that write to it fail with EFAULT. x86-64. */
+PvDirtyLog *pv_dirty_log_new_mprotect (gpointer address, gsize length, GError **error);
+
+/* A memory slot of a KVM machine that has KVM_MEM_LOG_DIRTY_PAGES. @length: of the slot. Only the guest's writes are
+ * seen. @vm_fd is not taken and must stay open. */
+PvDirtyLog *pv_dirty_log_new_kvm (int vm_fd, guint32 slot, gsize length, GError **error);
+
+/* Ends the watching. @self: (nullable). */
+void pv_dirty_log_free (PvDirtyLog *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDirtyLog, pv_dirty_log_free)
+
+gsize pv_dirty_log_get_n_pages (PvDirtyLog *self);
+
+/* (transfer none): bit n is page n; valid and unchanged until the next switch. @n_dirty: (out) (optional). NULL on
+ * error. The first switch tells what was written since the log was made. */
+const guint64 *pv_dirty_log_switch (PvDirtyLog *self, gsize *n_dirty, GError **error);
+
+G_END_DECLS
