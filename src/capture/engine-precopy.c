@@ -87,6 +87,11 @@ help_to_converge (PvCapture *capture, gboolean *helped, GError **error)
 static gboolean
 throw_ended (PvCapture *capture, const PvMigrationInfo *info, GError **error)
 {
+  gboolean done;
+
+  /* QEMU has no more to tell than that we closed our end */
+  if (!pv_drain_wait (capture->drain, 0, &done, error))
+    return FALSE;
   return pv_throw (error, PV_ERROR_FAILED, "guest %s: QEMU ended the copying of its memory (%s): %s",
                    pv_guest_name (capture->guest), info->status,
                    info->error_desc != NULL ? info->error_desc : "see the guest's log for the reason");

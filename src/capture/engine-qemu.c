@@ -97,6 +97,10 @@ qemu_prepare (PvCapture *capture, GError **error)
 static gboolean
 throw_failed (PvCapture *capture, const PvMigrationInfo *info, GError **error)
 {
+  gboolean done;
+
+  if (!pv_drain_wait (capture->drain, 0, &done, error))
+    return FALSE;
   return pv_throw (error, PV_ERROR_FAILED, "guest %s: QEMU ended the snapshot of its memory (%s): %s",
                    pv_guest_name (capture->guest), info->status,
                    info->error_desc != NULL ? info->error_desc : "see the guest's log for the reason");
