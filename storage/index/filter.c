@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "chunk/frame.h"
@@ -22,6 +23,7 @@
 #define BLOCK_OBJECTS (BLOCK_SIZE * 8 / PV_FILTER_BITS)
 #define HEADER_SIZE 4096u /* bytes; the blocks follow */
 #define BOOT_ID_SIZE 40u
+#define LEFT_FREE (1u << 20) /* bytes: an accelerator does not take the last ones, which opening the index needs */
 #define UNSETTLED 0u
 #define SETTLED 0x5e771ed1u
 #define MAGIC G_GUINT64_CONSTANT (0x31746c6966567670) /* "pvVfilt1" where the first byte is the lowest */
@@ -119,6 +121,16 @@ filter_alloc (void)
   return self;
 }
 
+/* PV_ERROR_NO_SPACE when @size bytes more would nearly fill the file system of @fd. */
+static gboolean
+check_room (int fd, gsize size, const char *path, GError **error)
+{
+  struct statvfs status;
+
+  return fstatvfs (fd, &status) < 0 || (guint64) status.f_bavail * status.f_frsize >= (guint64) size + LEFT_FREE
+         || pv_throw (error, PV_ERROR_NO_SPACE, "'%s' would take the last of the space", path);
+}
+
 PvFilter *
 pv_filter_new (const char *path, guint64 capacity, GError **error)
 {
@@ -139,6 +151,8 @@ pv_filter_new (const char *path, guint64 capacity, GError **error)
       return NULL;
     }
   self->temporary = g_steal_pointer (&temporary);
+  if (!check_room (self->fd, size, path, error))
+    return NULL;
   errnum = posix_fallocate (self->fd, 0, (off_t) size);
   if (errnum != 0)
     {

@@ -24,6 +24,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #include "store/publish.h"
 #include "store/txn-private.h"
@@ -32,6 +33,7 @@
 
 enum
 {
+  LEFT_FREE = 1 << 20,      /* bytes */
   BUFFER_DEFAULT = 8 << 20, /* bytes: more would leave the processor's caches */
 };
 
@@ -282,6 +284,17 @@ seal (PvTxn *self, GError **error)
   return pv_ingest_flush (self, error) && pv_node_sink_flush (self, error) && pv_pack_sink_finish (self->sink, error);
 }
 
+/* Opening the index takes some space: on a disk that is full to the last byte not even deleting would be possible. */
+static gboolean
+check_room (PvTxn *self, GError **error)
+{
+  struct statvfs status;
+
+  return statvfs (self->store->packs, &status) < 0 || (guint64) status.f_bavail * status.f_frsize >= LEFT_FREE
+         || pv_throw (error, PV_ERROR_NO_SPACE, "the file system of '%s' is full: make room for 1 MiB more at least",
+                      self->store->packs);
+}
+
 PvSnapshot *
 pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
 {
@@ -291,7 +304,7 @@ pv_txn_commit (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
   g_return_val_if_fail (!self->committed, NULL);
   if (!pv_txn_check (self, error) /* I6 */ || !check_not_listed (self, meta, error))
     return NULL;
-  if (seal (self, &why))
+  if (seal (self, &why) && check_room (self, &why))
     snapshot = make_snapshot (self, meta, &why);
   if (snapshot != NULL
       && pv_publish_packs (self->store, self->scratch, pv_pack_sink_packs (self->sink), snapshot, &self->index, &why))
