@@ -181,6 +181,7 @@ undo (PvRestore *self, GError **error)
 
   for (guint i = 0; steps != NULL && i < steps->len; i++)
     replaced |= ((const PvMade *) steps->pdata[i])->kind == PV_MADE_REPLACE;
+  g_clear_pointer (&self->lazy, pv_lazy_restore_free); /* its pager is for the guest that was not to be */
   ok = pv_restore_undo (self->journal, self->connection, FALSE, pv_restore_bring_back, &recovery, &done, &local);
   if (error == NULL || *error == NULL || (ok && !replaced))
     return;

@@ -26,7 +26,7 @@ static gboolean
 restore (PvRestoreRecovery *self, const char *full_name, gboolean paused, GError **error)
 {
   PvRestoreOptions options = {
-    .paused = paused, .running = !paused, .disks = self->disks, .pool_dir = self->pool_dir
+    .paused = paused, .running = !paused, .eager = TRUE, .disks = self->disks, .pool_dir = self->pool_dir
   };
   g_auto(PvRestore) job = {
     .store = self->store, .connection = self->connection, .options = &options, .transfer = { .phase = "bringing back" }
