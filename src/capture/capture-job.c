@@ -367,6 +367,13 @@ give_up (PvCaptureJob *self, GError *first, GError **error)
 {
   g_autoptr(GError) second = NULL;
 
+  /* what failed since the guardian took over failed because of that */
+  if (self->capture.guardian != NULL && !g_error_matches (first, PV_ERROR, PV_ERROR_CANCELLED)
+      && pv_guardian_took (self->capture.guardian))
+    {
+      g_clear_error (&first);
+      pv_guardian_check (self->capture.guardian, &first);
+    }
   pv_capture_job_set_state (self, PV_CAPTURE_UNDOING);
   cut_stream (self);
   if (!put_back (self, &second))

@@ -157,6 +157,16 @@ pv_guardian_check (PvGuardian *self, GError **error)
 }
 
 gboolean
+pv_guardian_took (PvGuardian *self)
+{
+  g_autoptr(GMutexLocker) locker = NULL;
+
+  pv_guardian_check (self, NULL);
+  locker = g_mutex_locker_new (&self->lock);
+  return self->took;
+}
+
+gboolean
 pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
 {
   char word = PV_GUARDIAN_STREAM;

@@ -42,6 +42,8 @@ gboolean pv_guardian_give_stream (PvGuardian *self, int fd, GError **error);
 
 /* FALSE with PV_ERROR_FAILED when it is gone, or took over. Any thread; costs a system call. */
 gboolean pv_guardian_check (PvGuardian *self, GError **error);
+/* Whether it took over: then what failed since failed because of that. */
+gboolean pv_guardian_took (PvGuardian *self);
 /* From now on (or no more) it expects a beat. */
 void pv_guardian_watch (PvGuardian *self, gboolean on);
 /* I am alive. Any thread, as often as you like. */
