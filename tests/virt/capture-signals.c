@@ -44,7 +44,7 @@ pop_progress (Watch *self)
   for (;;)
     {
       g_autofree char *all = gt_signal_logger_format_emissions (self->log);
-      guint64 done, total;
+      guint64 done = 0, total = 0;
 
       if (strstr (all, "progress") == NULL || gt_signal_logger_get_n_emissions (self->log) == 0)
         return;
@@ -66,7 +66,7 @@ assert_way (Watch *self, const PvCaptureState *way, guint n)
 {
   for (guint i = 0; i < n; i++)
     {
-      guint state;
+      guint state = 0;
 
       pop_progress (self);
       gt_signal_logger_assert_emission_pop (self->log, self->job, "state-changed", &state);
