@@ -5,13 +5,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/helper-program.h"
 
 #define PROGRAM "pagevault-guardian"
 
@@ -30,38 +30,6 @@ struct _PvGuardian
   gboolean took;    /* it took over; under lock */
 };
 
-/* (transfer full): beside this program where that is not installed, else where it is installed. */
-static char *
-find_program (void)
-{
-  static const char *const places[] = { "../capture", "../../src/capture" };
-  const char *told = g_getenv ("PAGEVAULT_GUARDIAN");
-  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *directory = self != NULL ? g_path_get_dirname (self) : NULL;
-
-  if (told != NULL && *told != '\0')
-    return g_strdup (told);
-  for (guint i = 0; directory != NULL && i < G_N_ELEMENTS (places); i++)
-    {
-      g_autofree char *path = g_build_filename (directory, places[i], PROGRAM, NULL);
-
-      if (g_file_test (path, G_FILE_TEST_IS_EXECUTABLE))
-        return g_steal_pointer (&path);
-    }
-  return g_build_filename (PV_LIBEXECDIR, PROGRAM, NULL);
-}
-
-/* In the child, before exec: a signal to the job's process group or terminal must not reach it. */
-static void
-leave_session (gpointer data)
-{
-  sigset_t none;
-
-  setsid ();
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-}
-
 /* (transfer full): fault points of the environment are for this process; PAGEVAULT_GUARDIAN_FAULT has those of the
  * guardian. */
 static char **
@@ -76,7 +44,8 @@ guardian_environment (void)
 static gboolean
 spawn (PvGuardian *self, int theirs, PvGuest *guest, PvJournal *journal, int lock_fd, GError **error)
 {
-  g_autofree char *program = find_program ();
+  static const char *const places[] = { "../capture", "../../src/capture", NULL };
+  g_autofree char *program = pv_helper_program_find (PROGRAM, "PAGEVAULT_GUARDIAN", places);
   g_auto(GStrv) environment = guardian_environment ();
   const char *uri = pv_connection_uri (pv_guest_connection (guest));
   const char *argv[] = { program, pv_guest_uuid (guest), pv_journal_file (journal), uri, NULL };
@@ -85,8 +54,9 @@ spawn (PvGuardian *self, int theirs, PvGuest *guest, PvJournal *journal, int loc
   g_autoptr(GError) local = NULL;
 
   if (g_spawn_async_with_pipes_and_fds ("/", argv, (const char *const *) environment,
-                                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, leave_session, NULL, -1,
-                                        -1, -1, sources, targets, 2, &self->pid, NULL, NULL, NULL, &local))
+                                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
+                                        pv_helper_program_leave_session, NULL, -1, -1, -1, sources, targets, 2,
+                                        &self->pid, NULL, NULL, NULL, &local))
     return TRUE;
   return pv_throw (error, PV_ERROR_FAILED, "cannot start the guardian '%s': %s", program, local->message);
 }

@@ -13,41 +13,9 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/guest-process.h"
 
 #define USERFAULTFD_LINK "anon_inode:[userfaultfd]"
-
-/* TRUE when the NUL-separated command line says "-uuid", then @uuid, and is QEMU's. */
-static gboolean
-is_qemu_of (const char *process, const char *uuid)
-{
-  g_autofree char *path = g_build_filename ("/proc", process, "cmdline", NULL);
-  g_autofree char *text = NULL;
-  gsize size;
-  const char *previous = "";
-
-  if (!g_file_get_contents (path, &text, &size, NULL) || strstr (text, "qemu") == NULL)
-    return FALSE;
-  for (const char *word = text; word < text + size; word += strlen (word) + 1)
-    {
-      if (g_str_equal (previous, "-uuid") && g_ascii_strcasecmp (word, uuid) == 0)
-        return TRUE;
-      previous = word;
-    }
-  return FALSE;
-}
-
-/* 0 when there is none. */
-static pid_t
-find_qemu (const char *uuid)
-{
-  g_autoptr(GDir) dir = g_dir_open ("/proc", 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (g_ascii_isdigit (*name) && is_qemu_of (name, uuid))
-      return (pid_t) g_ascii_strtoll (name, NULL, 10);
-  return 0;
-}
 
 /* One range of /proc/PID/smaps that a userfaultfd write-protects. */
 typedef struct
@@ -132,7 +100,7 @@ unregister_from (pid_t pid, int pidfd, GArray *ranges, GError **error)
 gboolean
 pv_unprotect_needed (const char *uuid)
 {
-  pid_t pid = find_qemu (uuid);
+  pid_t pid = pv_guest_process_find (uuid);
   g_autoptr(GArray) ranges = pid != 0 ? protected_ranges (pid, NULL) : NULL;
 
   return ranges != NULL && ranges->len > 0;
@@ -141,7 +109,7 @@ pv_unprotect_needed (const char *uuid)
 gboolean
 pv_unprotect_memory (const char *uuid, GError **error)
 {
-  pid_t pid = find_qemu (uuid);
+  pid_t pid = pv_guest_process_find (uuid);
   g_autoptr(GArray) ranges = NULL;
   g_auto(PvFd) pidfd = PV_FD_NONE;
 

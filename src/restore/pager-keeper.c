@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "restore/pager-shared.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/helper-program.h"
 
 enum
 {
@@ -24,32 +24,9 @@ enum
 char *
 pv_pager_program (void)
 {
-  static const char *const places[] = { "", "../restore", "../../src/restore" };
-  const char *told = g_getenv ("PAGEVAULT_PAGER");
-  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *directory = self != NULL ? g_path_get_dirname (self) : NULL;
+  static const char *const places[] = { "", "../restore", "../../src/restore", NULL };
 
-  if (told != NULL && *told != '\0')
-    return g_strdup (told);
-  for (guint i = 0; directory != NULL && i < G_N_ELEMENTS (places); i++)
-    {
-      g_autofree char *path = g_build_filename (directory, places[i], PV_PAGER_PROGRAM, NULL);
-
-      if (g_file_test (path, G_FILE_TEST_IS_EXECUTABLE))
-        return g_steal_pointer (&path);
-    }
-  return g_build_filename (PV_LIBEXECDIR, PV_PAGER_PROGRAM, NULL);
-}
-
-/* In the child, before exec: what ends the starter's session or terminal must not reach it. */
-static void
-leave_session (gpointer data)
-{
-  sigset_t none;
-
-  setsid ();
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
+  return pv_helper_program_find (PV_PAGER_PROGRAM, "PAGEVAULT_PAGER", places);
 }
 
 gboolean
@@ -58,8 +35,8 @@ pv_pager_spawn (const char *const *argv, const int *sources, const int *targets,
   g_autoptr(GError) local = NULL;
 
   if (g_spawn_async_with_pipes_and_fds ("/", argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
-                                        leave_session, NULL, -1, -1, -1, sources, targets, n, NULL, NULL, NULL, NULL,
-                                        &local))
+                                        pv_helper_program_leave_session, NULL, -1, -1, -1, sources, targets, n, NULL,
+                                        NULL, NULL, NULL, &local))
     return TRUE;
   return pv_throw (error, PV_ERROR_FAILED, "cannot start the pager '%s': %s", argv[0], local->message);
 }
