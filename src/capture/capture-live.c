@@ -256,12 +256,14 @@ freeze (PvCaptureJob *self, GError **error)
 
   pv_capture_job_set_state (self, PV_CAPTURE_FROZEN);
   pv_guardian_watch (capture->guardian, self->engine != NULL);
+  pv_guardian_frozen (capture->guardian, self->engine != NULL && g_str_equal (capture->was, "running"));
   before_us = g_get_real_time ();
   if (self->engine != NULL && !self->engine->freeze (capture, error))
     return FALSE;
   if (!pv_documents_take (&self->documents, capture->guest, nvram, error) || !freeze_disks (self, error)
       || (self->engine != NULL && !self->engine->arm (capture, error)) || !thaw (self, error))
     return FALSE;
+  pv_guardian_frozen (capture->guardian, FALSE);
   measure_pause (self, stops, resumes, before_us);
   return TRUE;
 }

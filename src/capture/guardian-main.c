@@ -28,7 +28,8 @@ enum
 
 typedef struct
 {
-  PvFd stream;        /* the reading end of the memory stream, once we have it */
+  PvFd stream;        /* the reading end of a background snapshot's stream, once we have it */
+  PvFd channel;       /* the destination's end of a migration, once we have it */
   GThread *reader;    /* (owned) (nullable): takes in what nobody else does */
   const char *uuid;
   PvGuest *guest;     /* (owned) (nullable): NULL when libvirt has forgotten it */
@@ -73,10 +74,13 @@ discard_stream (gpointer data)
   return NULL;
 }
 
-/* From here on the stream is ours: QEMU gets rid of the rest of it. */
+/* From here on the stream is ours: a background snapshot gets rid of the rest of it; any other migration fails, as it
+ * does when the destination dies. */
 static void
 take_stream (Duty *duty)
 {
+  if (duty->channel >= 0 && shutdown (duty->channel, SHUT_RDWR) < 0)
+    syslog (LOG_DEBUG, "cannot shut the migration's socket down: %s", g_strerror (errno));
   if (duty->stream >= 0 && duty->reader == NULL)
     duty->reader = g_thread_new ("guardian-reader", discard_stream, GINT_TO_POINTER (duty->stream));
 }
@@ -112,7 +116,8 @@ let_go (Duty *duty)
     syslog (LOG_ERR, "%s", error->message);
 }
 
-/* Like recv(2); a descriptor that comes along is the stream. */
+/* Like recv(2); a descriptor that comes along is the stream or the channel: its word is the last one received, because
+ * the kernel ends a message at its descriptor. */
 static gssize
 hear (Duty *duty, char *words, gsize size)
 {
@@ -129,8 +134,10 @@ hear (Duty *duty, char *words, gsize size)
 
   if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN (sizeof (int)))
     {
-      pv_fd_clear (&duty->stream);
-      memcpy (&duty->stream, CMSG_DATA (header), sizeof (int));
+      PvFd *place = words[n - 1] == PV_GUARDIAN_CHANNEL ? &duty->channel : &duty->stream;
+
+      pv_fd_clear (place);
+      memcpy (place, CMSG_DATA (header), sizeof (int));
     }
   return n;
 }
@@ -146,39 +153,62 @@ is_job_stopped (void)
   return at != NULL && (g_str_has_prefix (at, ") T") || g_str_has_prefix (at, ") t"));
 }
 
+/* What was heard of the job. */
+typedef struct
+{
+  gboolean watching; /* the reader has to say something */
+  gboolean frozen;   /* the job's thread has to */
+  guint silent_ms;   /* nobody said anything for so long */
+  gint64 checked_us; /* monotonic: when the job's thread last did, or was first expected to */
+} Hearing;
+
+static void
+note (Hearing *self, char word)
+{
+  if (word == PV_GUARDIAN_WATCH || word == PV_GUARDIAN_UNWATCH)
+    self->watching = word == PV_GUARDIAN_WATCH;
+  if (word == PV_GUARDIAN_FROZEN || word == PV_GUARDIAN_RUNS)
+    self->frozen = word == PV_GUARDIAN_FROZEN;
+  if (word == PV_GUARDIAN_FROZEN || word == PV_GUARDIAN_CHECK)
+    self->checked_us = g_get_monotonic_time ();
+}
+
+static gboolean
+is_overdue (const Hearing *self)
+{
+  if (self->silent_ms > 0 && (self->silent_ms >= PV_GUARDIAN_STARVED_MS || is_job_stopped ()))
+    return TRUE;
+  return self->frozen && g_get_monotonic_time () - self->checked_us > PV_GUARDIAN_HUNG_MS * 1000;
+}
+
 /* Until the socket closes. TRUE: the capture came to its end by itself. */
 static gboolean
 watch (Duty *duty)
 {
   struct pollfd pollfd = { .fd = SOCKET, .events = POLLIN };
-  gboolean watching = FALSE;
-  guint silent_ms = 0;
+  Hearing hearing = { 0 };
 
   for (;;)
     {
-      char words[64];
-      int ready = poll (&pollfd, 1, watching ? PV_GUARDIAN_PATIENCE_MS : -1);
-      gssize n;
+      char words[256]; /* all that comes in 20 s when we get no processor */
+      int ready = poll (&pollfd, 1, hearing.watching ? PV_GUARDIAN_PATIENCE_MS : -1);
+      gssize n = 0;
 
       if (ready < 0 && errno == EINTR)
         continue;
-      silent_ms = ready == 0 ? silent_ms + PV_GUARDIAN_PATIENCE_MS : 0;
-      if (silent_ms >= PV_GUARDIAN_STARVED_MS || (silent_ms > 0 && is_job_stopped ()))
-        {
-          let_go (duty);
-          watching = FALSE;
-        }
-      if (ready == 0)
-        continue;
-      n = hear (duty, words, sizeof words);
-      if (n <= 0)
+      hearing.silent_ms = ready == 0 ? hearing.silent_ms + PV_GUARDIAN_PATIENCE_MS : 0;
+      if (ready != 0 && (n = hear (duty, words, sizeof words)) <= 0)
         return FALSE;
       for (gssize i = 0; i < n; i++)
         {
           if (words[i] == PV_GUARDIAN_DONE)
             return TRUE;
-          if (words[i] == PV_GUARDIAN_WATCH || words[i] == PV_GUARDIAN_UNWATCH)
-            watching = words[i] == PV_GUARDIAN_WATCH;
+          note (&hearing, words[i]);
+        }
+      if (is_overdue (&hearing))
+        {
+          let_go (duty);
+          hearing.watching = hearing.frozen = FALSE;
         }
     }
 }
@@ -221,7 +251,7 @@ main (int argc, char **argv)
   static const int harmless[] = { SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT, SIGTSTP };
   g_autoptr(GError) error = NULL;
   g_autoptr(PvConnection) connection = NULL;
-  Duty duty = { .stream = PV_FD_NONE };
+  Duty duty = { .stream = PV_FD_NONE, .channel = PV_FD_NONE };
   struct stat st;
 
   if (argc != 4 || fstat (SOCKET, &st) < 0 || !S_ISSOCK (st.st_mode))

@@ -27,6 +27,8 @@ struct _PvGuardian
   GPid pid;
   GMutex lock;
   gint64 last_beat; /* monotonic microseconds; under lock */
+  gint64 last_check; /* likewise */
+  gboolean frozen;  /* under lock */
   gboolean took;    /* it took over; under lock */
 };
 
@@ -111,12 +113,33 @@ pv_guardian_wait_ready (PvGuardian *self, GError **error)
   return word == PV_GUARDIAN_READY || pv_throw (error, PV_ERROR_FAILED, "the guardian process does not get ready");
 }
 
+static void
+tell (PvGuardian *self, char word)
+{
+  if (send (self->socket, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    g_debug ("cannot tell the guardian '%c': %s", word, g_strerror (errno));
+}
+
+/* Says @word when it was not said for a while. Under lock. */
+static void
+tell_sometimes (PvGuardian *self, char word, gint64 *last)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (now - *last < BEAT_US)
+    return;
+  *last = now;
+  tell (self, word);
+}
+
 gboolean
 pv_guardian_check (PvGuardian *self, GError **error)
 {
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   char word = '\0';
 
+  if (self->frozen)
+    tell_sometimes (self, PV_GUARDIAN_CHECK, &self->last_check);
   if (!self->took && !hear (self, 0, &word, error))
     return FALSE;
   self->took |= word == PV_GUARDIAN_TOOK;
@@ -136,10 +159,9 @@ pv_guardian_took (PvGuardian *self)
   return self->took;
 }
 
-gboolean
-pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
+static gboolean
+give (PvGuardian *self, char word, int fd, GError **error)
 {
-  char word = PV_GUARDIAN_STREAM;
   union
   {
     struct cmsghdr align;
@@ -159,11 +181,16 @@ pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
          || pv_throw_errno (error, errno, "cannot hand the memory stream to the guardian");
 }
 
-static void
-tell (PvGuardian *self, char word)
+gboolean
+pv_guardian_give_stream (PvGuardian *self, int fd, GError **error)
 {
-  if (send (self->socket, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-    g_debug ("cannot tell the guardian '%c': %s", word, g_strerror (errno));
+  return give (self, PV_GUARDIAN_STREAM, fd, error);
+}
+
+gboolean
+pv_guardian_give_channel (PvGuardian *self, int fd, GError **error)
+{
+  return give (self, PV_GUARDIAN_CHANNEL, fd, error);
 }
 
 void
@@ -173,18 +200,20 @@ pv_guardian_watch (PvGuardian *self, gboolean on)
 }
 
 void
+pv_guardian_frozen (PvGuardian *self, gboolean on)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  self->frozen = on;
+  tell (self, on ? PV_GUARDIAN_FROZEN : PV_GUARDIAN_RUNS);
+}
+
+void
 pv_guardian_beat (PvGuardian *self)
 {
-  gint64 now = g_get_monotonic_time ();
-  gboolean due;
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
-  g_mutex_lock (&self->lock);
-  due = now - self->last_beat >= BEAT_US;
-  if (due)
-    self->last_beat = now;
-  g_mutex_unlock (&self->lock);
-  if (due)
-    tell (self, PV_GUARDIAN_BEAT);
+  tell_sometimes (self, PV_GUARDIAN_BEAT, &self->last_beat);
 }
 
 void

@@ -12,6 +12,10 @@
  * run (a dead disk, a machine out of breath), the guest may be waiting for it: the guardian ends the migration and lets
  * the guest run. The job finds out by check(), at the latest before it commits, and fails.
  *
+ * While frozen() is on, which is while the guest is paused by the capture, the job's own thread has to come along at
+ * check(), too: it may hang in a call where the reader does not (a disk that answers no more, a libvirtd that hangs),
+ * and only it lets the guest go on. It gets PV_GUARDIAN_HUNG_MS.
+ *
  * The other way round check() fails when the guardian died: then the job undoes everything by itself.
  */
 #pragma once
@@ -25,6 +29,7 @@ enum
 {
   PV_GUARDIAN_PATIENCE_MS = 1500,
   PV_GUARDIAN_STARVED_MS = 9000, /* a multiple of it */
+  PV_GUARDIAN_HUNG_MS = 20000,
 };
 
 typedef struct _PvGuardian PvGuardian;
@@ -40,12 +45,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvGuardian, pv_guardian_free)
 /* Gives it the reading end of the memory stream's pipe (not taken over): it reads the rest when we cannot. */
 gboolean pv_guardian_give_stream (PvGuardian *self, int fd, GError **error);
 
-/* FALSE with PV_ERROR_FAILED when it is gone, or took over. Any thread; costs a system call. */
+/* Gives it our end of the socket that QEMU migrates into (not taken over): it shuts it down when we cannot answer. QEMU
+ * sends the rest of a switch-over with its lock held, and does not even hear its monitor until that is gone. */
+gboolean pv_guardian_give_channel (PvGuardian *self, int fd, GError **error);
+
+/* FALSE with PV_ERROR_FAILED when it is gone, or took over. Tells a guardian that watches frozen() that the caller is
+ * alive. Any thread; costs a system call. */
 gboolean pv_guardian_check (PvGuardian *self, GError **error);
 /* Whether it took over: then what failed since failed because of that. */
 gboolean pv_guardian_took (PvGuardian *self);
 /* From now on (or no more) it expects a beat. */
 void pv_guardian_watch (PvGuardian *self, gboolean on);
+/* From now on (or no more) it expects check(). */
+void pv_guardian_frozen (PvGuardian *self, gboolean on);
 /* I am alive. Any thread, as often as you like. */
 void pv_guardian_beat (PvGuardian *self);
 /* All is put back or in its place: it may go; waits for it. */
@@ -59,7 +71,11 @@ enum
   PV_GUARDIAN_WATCH = 'w',
   PV_GUARDIAN_UNWATCH = 'u',
   PV_GUARDIAN_BEAT = 'b',
+  PV_GUARDIAN_FROZEN = 'f',
+  PV_GUARDIAN_RUNS = 'n',
+  PV_GUARDIAN_CHECK = 'k',
   PV_GUARDIAN_STREAM = 's', /* comes with the descriptor */
+  PV_GUARDIAN_CHANNEL = 'c', /* likewise */
   PV_GUARDIAN_DONE = 'd',
 };
 
