@@ -54,6 +54,7 @@ typedef enum
 typedef enum
 {
   CIPHER_NONE = 0,
+  CIPHER_AES_256_GCM = 1,
 } Cipher;
 
 struct _PvFrameCodec
@@ -61,6 +62,7 @@ struct _PvFrameCodec
   ZSTD_CCtx *compressor;   /* (owned) (nullable): made when first needed */
   ZSTD_DCtx *decompressor; /* (owned) (nullable): likewise */
   guint8 *buffer;          /* (owned) (nullable): PV_FRAME_STORED_MAX bytes, likewise */
+  guint8 *opened;          /* (owned) (nullable): PV_FRAME_PLAIN_MAX bytes, likewise: a payload that was decrypted */
 };
 
 guint64
@@ -83,6 +85,7 @@ pv_frame_codec_free (PvFrameCodec *self)
   ZSTD_freeCCtx (self->compressor);
   ZSTD_freeDCtx (self->decompressor);
   g_free (self->buffer);
+  g_free (self->opened);
   g_free (self);
 }
 
@@ -108,24 +111,39 @@ prepare_compressor (PvFrameCodec *self, GError **error)
   return TRUE;
 }
 
-static void
-fill_header (guint8 *header, PvFrameKind kind, Encoding encoding, guint n_slots, gsize plain_size, gsize payload_size)
+typedef struct
 {
-  guint16 slots = GUINT16_TO_LE ((guint16) n_slots);
-  guint32 plain = GUINT32_TO_LE ((guint32) plain_size);
-  guint32 payload = GUINT32_TO_LE ((guint32) payload_size);
+  guint8 kind, encoding, cipher, flags;
+  guint16 n_slots, reserved;
+  guint32 plain_size, payload_size;
   guint64 checksum;
+} Header;
 
-  memset (header, 0, HEADER_END);
-  memcpy (header + HEADER_MAGIC, MAGIC, MAGIC_SIZE);
-  header[HEADER_KIND] = (guint8) kind;
-  header[HEADER_ENCODING] = (guint8) encoding;
-  header[HEADER_CIPHER] = CIPHER_NONE;
-  memcpy (header + HEADER_N_SLOTS, &slots, sizeof slots);
-  memcpy (header + HEADER_PLAIN_SIZE, &plain, sizeof plain);
-  memcpy (header + HEADER_PAYLOAD_SIZE, &payload, sizeof payload);
-  checksum = GUINT64_TO_LE (pv_checksum (header + HEADER_KIND, HEADER_END - HEADER_KIND + payload_size));
-  memcpy (header + HEADER_CHECKSUM, &checksum, sizeof checksum);
+/* All but the checksum. */
+static void
+write_header (guint8 *out, const Header *header)
+{
+  guint16 slots = GUINT16_TO_LE (header->n_slots);
+  guint32 plain = GUINT32_TO_LE (header->plain_size);
+  guint32 payload = GUINT32_TO_LE (header->payload_size);
+
+  memset (out, 0, HEADER_END);
+  memcpy (out + HEADER_MAGIC, MAGIC, MAGIC_SIZE);
+  out[HEADER_KIND] = header->kind;
+  out[HEADER_ENCODING] = header->encoding;
+  out[HEADER_CIPHER] = header->cipher;
+  memcpy (out + HEADER_N_SLOTS, &slots, sizeof slots);
+  memcpy (out + HEADER_PLAIN_SIZE, &plain, sizeof plain);
+  memcpy (out + HEADER_PAYLOAD_SIZE, &payload, sizeof payload);
+}
+
+/* Of header and payload as they are. */
+static void
+write_checksum (guint8 *frame, gsize payload_size)
+{
+  guint64 checksum = GUINT64_TO_LE (pv_checksum (frame + HEADER_KIND, HEADER_END - HEADER_KIND + payload_size));
+
+  memcpy (frame + HEADER_CHECKSUM, &checksum, sizeof checksum);
 }
 
 /* Shared by writer and reader, so that nothing is written that would not be read. */
@@ -167,18 +185,14 @@ pv_frame_encode (PvFrameCodec *self, PvFrameKind kind, guint n_slots, const guin
       payload_size = plain_size;
       memcpy (out->data + start + HEADER_END, plain, plain_size);
     }
-  fill_header (out->data + start, kind, encoding, n_slots, plain_size, payload_size);
+  write_header (out->data + start, &(Header){ .kind = (guint8) kind, .encoding = (guint8) encoding,
+                                              .cipher = CIPHER_NONE, .n_slots = (guint16) n_slots,
+                                              .plain_size = (guint32) plain_size,
+                                              .payload_size = (guint32) payload_size });
+  write_checksum (out->data + start, payload_size);
   g_byte_array_set_size (out, (guint) (start + HEADER_END + payload_size));
   return TRUE;
 }
-
-typedef struct
-{
-  guint8 kind, encoding, cipher, flags;
-  guint16 n_slots, reserved;
-  guint32 plain_size, payload_size;
-  guint64 checksum;
-} Header;
 
 static gboolean
 read_header (const guint8 *data, gsize size, Header *header, GError **error)
@@ -205,13 +219,14 @@ read_header (const guint8 *data, gsize size, Header *header, GError **error)
 static gboolean
 check_header (const Header *header, GError **error)
 {
+  guint32 encoded_size;
   const char *fault;
 
   if (header->kind != PV_FRAME_KIND_CHUNKS && header->kind != PV_FRAME_KIND_NODES)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "frame of unknown kind %u", header->kind);
   if (header->encoding != ENCODING_RAW && header->encoding != ENCODING_ZSTD)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "frame of unknown encoding %u", header->encoding);
-  if (header->cipher != CIPHER_NONE)
+  if (header->cipher != CIPHER_NONE && header->cipher != CIPHER_AES_256_GCM)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "frame of unknown cipher %u", header->cipher);
   if (header->flags != 0 || header->reserved != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "frame with reserved bits set");
@@ -219,8 +234,11 @@ check_header (const Header *header, GError **error)
   if (fault != NULL)
     return pv_corrupt (error, "frame with an impossible %s: %u slots, %u bytes", fault, header->n_slots,
                        header->plain_size);
-  if (header->payload_size == 0 || header->payload_size > header->plain_size
-      || (header->encoding == ENCODING_RAW && header->payload_size != header->plain_size))
+  encoded_size = header->payload_size;
+  if (header->cipher != CIPHER_NONE)
+    encoded_size -= MIN (encoded_size, PV_SEAL_TAG_SIZE);
+  if (encoded_size == 0 || encoded_size > header->plain_size
+      || (header->encoding == ENCODING_RAW && encoded_size != header->plain_size))
     return pv_corrupt (error, "frame with an impossible payload of %u bytes for %u", header->payload_size,
                        header->plain_size);
   return TRUE;
@@ -273,28 +291,57 @@ pv_frame_check (const guint8 *data, gsize size, PvFrameInfo *info, GError **erro
 }
 
 static gboolean
-decompress (PvFrameCodec *self, const guint8 *payload, const Header *header, guint8 *plain, GError **error)
+decompress (PvFrameCodec *self, const guint8 *payload, gsize payload_size, gsize plain_size, guint8 *plain,
+            GError **error)
 {
   gsize n;
 
-  if (ZSTD_getFrameContentSize (payload, header->payload_size) != header->plain_size)
+  if (ZSTD_getFrameContentSize (payload, payload_size) != plain_size)
     return pv_corrupt (error, "frame whose compressed data is not of the size that its header says");
   if (self->decompressor == NULL)
     self->decompressor = ZSTD_createDCtx ();
   if (self->decompressor == NULL)
     return pv_throw (error, PV_ERROR_FAILED, "cannot set up zstd");
-  n = ZSTD_decompressDCtx (self->decompressor, plain, header->plain_size, payload, header->payload_size);
+  n = ZSTD_decompressDCtx (self->decompressor, plain, plain_size, payload, payload_size);
   if (ZSTD_isError (n))
     return pv_corrupt (error, "frame that cannot be decompressed: %s", ZSTD_getErrorName (n));
-  if (n != header->plain_size)
-    return pv_corrupt (error, "frame that decompresses to %" G_GSIZE_FORMAT " bytes, not %u", n, header->plain_size);
+  if (n != plain_size)
+    return pv_corrupt (error, "frame that decompresses to %" G_GSIZE_FORMAT " bytes, not %" G_GSIZE_FORMAT, n,
+                       plain_size);
   return TRUE;
 }
 
-gboolean
-pv_frame_decode (PvFrameCodec *self, const guint8 *data, gsize size, PvFrameInfo *info, guint8 *plain,
-                 gsize plain_room, GError **error)
+/* The encoded bytes of a whole frame: in place, or decrypted into the codec's memory. */
+static const guint8 *
+open_payload (PvFrameCodec *self, const PvSeal *seal, const guint8 *data, const Header *header, gsize *size,
+              GError **error)
 {
+  const guint8 *payload = data + HEADER_END;
+
+  *size = header->payload_size;
+  if (seal == NULL && header->cipher == CIPHER_NONE)
+    return payload;
+  if (seal == NULL)
+    pv_throw (error, PV_ERROR_DENIED, "the frame is encrypted: its store's key is needed");
+  else if (header->cipher == CIPHER_NONE)
+    pv_corrupt (error, "frame that is not encrypted in a pack that is");
+  if (seal == NULL || header->cipher == CIPHER_NONE)
+    return NULL;
+  *size -= PV_SEAL_TAG_SIZE;
+  if (self->opened == NULL)
+    self->opened = g_malloc (PV_FRAME_PLAIN_MAX);
+  if (pv_seal_open (seal, data + HEADER_KIND, HEADER_END - HEADER_KIND, payload, *size, payload + *size, self->opened))
+    return self->opened;
+  pv_corrupt (error, "frame that does not belong here, was tampered with, or is of another key");
+  return NULL;
+}
+
+gboolean
+pv_frame_decrypt (PvFrameCodec *self, const PvSeal *seal, const guint8 *data, gsize size, PvFrameInfo *info,
+                  guint8 *plain, gsize plain_room, GError **error)
+{
+  const guint8 *payload;
+  gsize payload_size;
   Header header;
 
   if (!open_frame (data, size, &header, info, error))
@@ -302,8 +349,42 @@ pv_frame_decode (PvFrameCodec *self, const guint8 *data, gsize size, PvFrameInfo
   if (info->plain_size > plain_room)
     return pv_corrupt (error, "frame of %" G_GSIZE_FORMAT " bytes where at most %" G_GSIZE_FORMAT " can be",
                        info->plain_size, plain_room);
+  payload = open_payload (self, seal, data, &header, &payload_size, error);
+  if (payload == NULL)
+    return FALSE;
   if (header.encoding == ENCODING_ZSTD)
-    return decompress (self, data + HEADER_END, &header, plain, error);
-  memcpy (plain, data + HEADER_END, header.plain_size);
+    return decompress (self, payload, payload_size, header.plain_size, plain, error);
+  memcpy (plain, payload, header.plain_size);
+  return TRUE;
+}
+
+gboolean
+pv_frame_decode (PvFrameCodec *self, const guint8 *data, gsize size, PvFrameInfo *info, guint8 *plain,
+                 gsize plain_room, GError **error)
+{
+  return pv_frame_decrypt (self, NULL, data, size, info, plain, plain_room, error);
+}
+
+gboolean
+pv_frame_encrypt (const PvSeal *seal, const guint8 *data, gsize size, GByteArray *out, GError **error)
+{
+  guint start = out->len;
+  PvFrameInfo info;
+  guint8 *frame;
+  Header header;
+
+  if (!open_header (data, size, &header, &info, error))
+    return FALSE;
+  g_return_val_if_fail (header.cipher == CIPHER_NONE && info.stored_size == size, FALSE);
+
+  g_byte_array_set_size (out, start + (guint) size + PV_SEAL_TAG_SIZE);
+  frame = out->data + start;
+  memcpy (frame + HEADER_END, data + HEADER_END, header.payload_size);
+  write_header (frame, &(Header){ .kind = header.kind, .encoding = header.encoding, .cipher = CIPHER_AES_256_GCM,
+                                  .n_slots = header.n_slots, .plain_size = header.plain_size,
+                                  .payload_size = header.payload_size + PV_SEAL_TAG_SIZE });
+  pv_seal_close (seal, frame + HEADER_KIND, HEADER_END - HEADER_KIND, frame + HEADER_END, header.payload_size,
+                 frame + HEADER_END + header.payload_size);
+  write_checksum (frame, header.payload_size + PV_SEAL_TAG_SIZE);
   return TRUE;
 }

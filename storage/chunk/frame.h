@@ -6,7 +6,8 @@
  * in a slot numbered from 0. The payload is zstd, or stored as it is when that would not be smaller. The header
  * carries XXH3-64 over header and payload, so that every flipped bit is found without decompressing; the names of the
  * items are kept in the pack's table and checked by whoever reads an item.
- * Room for AES-256-GCM (cipher byte, nonce and tag inside the payload) is laid out; only cipher 0 is accepted today.
+ * In an encrypted store the payload is encrypted by AES-256-GCM once the place of the frame in its pack is known: a
+ * frame is bound to its place (PvSeal), and cannot be read anywhere else.
  *
  * A PvFrameCodec holds compression contexts; it belongs to one thread.
  */
@@ -15,6 +16,7 @@
 #include <glib.h>
 
 #include "chunk/name.h"
+#include "chunk/seal.h"
 
 G_BEGIN_DECLS
 
@@ -22,7 +24,7 @@ G_BEGIN_DECLS
 #define PV_FRAME_NODES 256u                                  /* most slots in a frame of nodes */
 #define PV_FRAME_PLAIN_MAX (256u << 10)                      /* bytes of plaintext in any frame */
 #define PV_FRAME_HEADER_SIZE 32u                             /* bytes */
-#define PV_FRAME_CIPHER_SIZE 40u                             /* bytes that a cipher adds: nonce and tag */
+#define PV_FRAME_CIPHER_SIZE PV_SEAL_TAG_SIZE                /* bytes that encryption adds */
 #define PV_FRAME_STORED_MAX (PV_FRAME_HEADER_SIZE + PV_FRAME_CIPHER_SIZE + PV_FRAME_PLAIN_MAX) /* bytes on disk */
 
 typedef enum
@@ -65,6 +67,13 @@ gboolean pv_frame_info (const guint8 *data, gsize size, PvFrameInfo *info, GErro
  * frame holds more). On failure @plain may be half filled. */
 gboolean pv_frame_decode (PvFrameCodec *self, const guint8 *data, gsize size, PvFrameInfo *info, guint8 *plain,
                           gsize plain_room, GError **error);
+
+/* Appends to @out the frame, exactly @size bytes at @data as pv_frame_encode() made them, encrypted with @seal. */
+gboolean pv_frame_encrypt (const PvSeal *seal, const guint8 *data, gsize size, GByteArray *out, GError **error);
+/* Like pv_frame_decode(), of a frame that was encrypted with the very same @seal: PV_ERROR_CORRUPT for every other, and
+ * for one that is not encrypted. @seal NULL: as pv_frame_decode(), for which an encrypted frame is PV_ERROR_DENIED. */
+gboolean pv_frame_decrypt (PvFrameCodec *self, const PvSeal *seal, const guint8 *data, gsize size, PvFrameInfo *info,
+                           guint8 *plain, gsize plain_room, GError **error);
 
 /* Checks header and checksum of one whole frame, exactly @size bytes at @data, without decompressing it. @info: (out)
  * (optional). */

@@ -24,6 +24,16 @@ enum
   PV_PACK_FOOTER_CHECKSUM = 72, /* of all before it */
   PV_PACK_FOOTER_END = 80,
 };
+enum
+{
+  PV_PACK_FLAG_ENCRYPTED = 1 << 0, /* of the footer */
+};
+
+#define PV_PACK_SEAL_SIZE (PV_SALT_SIZE + PV_SEAL_TAG_SIZE) /* bytes at the end of the table of an encrypted pack */
+
+/* Appends the first PV_PACK_FOOTER_NAME bytes of the footer that @footer describes. */
+void pv_pack_footer_append_head (const PvPackFooter *footer, GByteArray *out);
+
 G_STATIC_ASSERT (PV_PACK_FOOTER_VERSION == PV_PACK_MAGIC_SIZE);
 G_STATIC_ASSERT (PV_PACK_FOOTER_NAME + PV_NAME_SIZE == PV_PACK_FOOTER_CHECKSUM);
 G_STATIC_ASSERT (PV_PACK_FOOTER_END == PV_PACK_FOOTER_SIZE);

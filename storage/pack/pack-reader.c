@@ -19,6 +19,7 @@ struct _PvPackReader
   GBytes *bytes;      /* (owned) (nullable): the pack in memory */
   guint64 size;       /* bytes */
   PvPackTable *table; /* (owned) */
+  PvStoreKey *key;    /* (owned) (nullable): it was unlocked with it */
 };
 
 /* Exactly @size bytes at @offset. */
@@ -125,6 +126,19 @@ pv_pack_reader_new_from_bytes (GBytes *bytes, const PvName *pack_name, GError **
   return load (self, pack_name, error) ? g_steal_pointer (&self) : NULL;
 }
 
+gboolean
+pv_pack_reader_unlock (PvPackReader *self, PvStoreKey *key, GError **error)
+{
+  if (!pv_pack_table_unlock (self->table, key, error))
+    {
+      g_prefix_error (error, "pack '%s': ", self->path);
+      return FALSE;
+    }
+  if (key != NULL && self->key == NULL)
+    self->key = pv_store_key_ref (key);
+  return TRUE;
+}
+
 PvPackReader *
 pv_pack_reader_ref (PvPackReader *self)
 {
@@ -140,6 +154,7 @@ pv_pack_reader_unref (PvPackReader *self)
   pv_fd_clear (&self->fd);
   g_clear_pointer (&self->bytes, g_bytes_unref);
   g_clear_pointer (&self->table, pv_pack_table_unref);
+  g_clear_pointer (&self->key, pv_store_key_unref);
   g_free (self->path);
   g_free (self);
 }
@@ -195,12 +210,13 @@ pv_pack_reader_read (PvPackReader *self, PvFrameCodec *codec, guint32 frame, gui
                      GError **error)
 {
   PvPackFrame entry;
+  PvSeal seal;
 
   if (!pv_pack_reader_frame (self, frame, &entry, error))
     return FALSE;
   if (!fetch (self, codec, &entry, error)
-      || !pv_frame_decode (codec, pv_frame_codec_buffer (codec), entry.stored_size, info, plain, PV_FRAME_PLAIN_MAX,
-                           error)
+      || !pv_frame_decrypt (codec, pv_pack_table_seal (self->table, frame, &seal), pv_frame_codec_buffer (codec),
+                            entry.stored_size, info, plain, PV_FRAME_PLAIN_MAX, error)
       || !pv_pack_frame_check (&entry, info, error))
     {
       g_prefix_error (error, "pack '%s': frame %u: ", self->path, frame);
@@ -260,16 +276,18 @@ verify_item (Verifier *self, const PvPackFrame *frame, guint32 slot, GError **er
 
 /* TRUE when the bytes of @frame are those that were written and, with a namer, decode. */
 static gboolean
-verify_bytes (Verifier *self, const PvPackFrame *frame, GError **error)
+verify_bytes (Verifier *self, guint32 number, const PvPackFrame *frame, GError **error)
 {
   const guint8 *stored = pv_frame_codec_buffer (self->codec);
   PvFrameInfo info;
+  PvSeal seal;
 
   if (!fetch (self->reader, self->codec, frame, error))
     return FALSE;
   if (self->namer == NULL ? !pv_frame_check (stored, frame->stored_size, &info, error)
-                          : !pv_frame_decode (self->codec, stored, frame->stored_size, &info, self->plain,
-                                              PV_FRAME_PLAIN_MAX, error))
+                          : !pv_frame_decrypt (self->codec, pv_pack_table_seal (self->reader->table, number, &seal),
+                                               stored, frame->stored_size, &info, self->plain, PV_FRAME_PLAIN_MAX,
+                                               error))
     return FALSE;
   return pv_pack_frame_check (frame, &info, error);
 }
@@ -278,7 +296,7 @@ static void
 verify_frame (Verifier *self, guint32 number, const PvPackFrame *frame)
 {
   g_autoptr(GError) frame_error = NULL;
-  gboolean readable = verify_bytes (self, frame, &frame_error);
+  gboolean readable = verify_bytes (self, number, frame, &frame_error);
 
   for (guint32 slot = 0; slot < frame->n_slots; slot++)
     {
@@ -308,7 +326,7 @@ pv_pack_reader_verify (PvPackReader *self, PvNamer *namer, PvPackBaseFunc base, 
       (void) posix_fadvise (self->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
   table = read_table (self, pv_pack_reader_name (self), error);
-  if (table == NULL)
+  if (table == NULL || (self->key != NULL && !pv_pack_table_unlock (table, self->key, error)))
     {
       g_prefix_error (error, "pack '%s': ", self->path);
       return FALSE;

@@ -19,6 +19,9 @@ typedef struct _PvPackReader PvPackReader; /* reference counted, any thread */
 PvPackReader *pv_pack_reader_open (const char *path, const PvName *pack_name, GError **error);
 /* Likewise for a pack in memory; @bytes is kept by reference. */
 PvPackReader *pv_pack_reader_new_from_bytes (GBytes *bytes, const PvName *pack_name, GError **error);
+/* As pv_pack_table_unlock(): needed before pv_pack_reader_read(), and pv_pack_reader_verify() with a namer, of an
+ * encrypted pack; to be called before others have the reader. */
+gboolean pv_pack_reader_unlock (PvPackReader *self, PvStoreKey *key, GError **error);
 PvPackReader *pv_pack_reader_ref (PvPackReader *self);
 void pv_pack_reader_unref (PvPackReader *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackReader, pv_pack_reader_unref)

@@ -3,6 +3,8 @@
 
 #include "pack/pack-table-builder.h"
 
+#include <string.h>
+
 #include "chunk/node.h"
 #include "pack/pack-layout.h"
 #include "util/cursor.h"
@@ -14,6 +16,8 @@ struct _PvPackTableBuilder
   GByteArray *names;   /* (owned) */
   GByteArray *sizes;   /* (owned) */
   guint64 offset;      /* bytes of header and frames */
+  PvStoreKey *key;     /* (owned) (nullable): of an encrypted pack */
+  guint8 salt[PV_SALT_SIZE];
 };
 
 PvPackTableBuilder *
@@ -28,6 +32,16 @@ pv_pack_table_builder_new (void)
   return self;
 }
 
+PvPackTableBuilder *
+pv_pack_table_builder_new_encrypted (PvStoreKey *key, const guint8 *salt)
+{
+  PvPackTableBuilder *self = pv_pack_table_builder_new ();
+
+  self->key = pv_store_key_ref (key);
+  memcpy (self->salt, salt, sizeof self->salt);
+  return self;
+}
+
 void
 pv_pack_table_builder_free (PvPackTableBuilder *self)
 {
@@ -36,6 +50,7 @@ pv_pack_table_builder_free (PvPackTableBuilder *self)
   g_byte_array_unref (self->entries);
   g_byte_array_unref (self->names);
   g_byte_array_unref (self->sizes);
+  pv_store_key_unref (self->key);
   g_free (self);
 }
 
@@ -106,13 +121,36 @@ pv_pack_table_builder_offset (const PvPackTableBuilder *self)
 guint64
 pv_pack_table_builder_tail_size (const PvPackTableBuilder *self)
 {
-  return (guint64) self->entries->len + self->names->len + self->sizes->len + PV_PACK_FOOTER_SIZE;
+  return (guint64) self->entries->len + self->names->len + self->sizes->len
+         + (self->key != NULL ? PV_PACK_SEAL_SIZE : 0) + PV_PACK_FOOTER_SIZE;
+}
+
+/* Salt and tag behind the table so far, which begins at @table_start. */
+static void
+append_seal (PvPackTableBuilder *self, const PvPackFooter *footer, GByteArray *out, guint table_start)
+{
+  const PvSeal seal = { self->key, PV_SEAL_PACK, self->salt, PV_SEAL_TABLE };
+  g_autoptr(GByteArray) covered = g_byte_array_sized_new (PV_PACK_FOOTER_NAME + (guint) footer->table_size);
+  guint8 tag[PV_SEAL_TAG_SIZE];
+
+  g_byte_array_append (out, self->salt, sizeof self->salt);
+  pv_pack_footer_append_head (footer, covered);
+  g_byte_array_append (covered, out->data + table_start, out->len - table_start);
+  pv_seal_close (&seal, covered->data, covered->len, NULL, 0, tag);
+  g_byte_array_append (out, tag, sizeof tag);
 }
 
 void
 pv_pack_table_builder_finish (PvPackTableBuilder *self, GByteArray *out, PvName *pack_name)
 {
-  guint table_start = out->len, table_size, footer_start;
+  guint table_start = out->len, footer_start;
+  PvPackFooter footer = {
+    .n_frames = pv_pack_table_builder_n_frames (self),
+    .n_objects = pv_pack_table_builder_n_objects (self),
+    .table_offset = self->offset,
+    .table_size = pv_pack_table_builder_tail_size (self) - PV_PACK_FOOTER_SIZE,
+    .encrypted = self->key != NULL,
+  };
 
   g_return_if_fail (self->entries->len > 0);
 
@@ -120,18 +158,12 @@ pv_pack_table_builder_finish (PvPackTableBuilder *self, GByteArray *out, PvName 
   g_byte_array_append (out, self->names->data, self->names->len);
   if (self->sizes->len > 0)
     g_byte_array_append (out, self->sizes->data, self->sizes->len);
-  table_size = out->len - table_start;
-  pv_digest (out->data + table_start, table_size, pack_name);
-
+  if (self->key != NULL)
+    append_seal (self, &footer, out, table_start);
   footer_start = out->len;
-  g_byte_array_append (out, (const guint8 *) PV_PACK_FOOTER_MAGIC, PV_PACK_MAGIC_SIZE);
-  pv_append_le16 (out, PV_PACK_VERSION);
-  pv_append_le16 (out, 0);
-  pv_append_le32 (out, pv_pack_table_builder_n_frames (self));
-  pv_append_le64 (out, self->offset);
-  pv_append_le64 (out, table_size);
-  pv_append_le32 (out, pv_pack_table_builder_n_objects (self));
-  pv_append_le32 (out, 0);
+  g_assert (footer_start - table_start == footer.table_size);
+  pv_digest (out->data + table_start, footer.table_size, pack_name);
+  pv_pack_footer_append_head (&footer, out);
   g_byte_array_append (out, pack_name->bytes, PV_NAME_SIZE);
   pv_append_le64 (out, pv_checksum (out->data + footer_start, PV_PACK_FOOTER_CHECKSUM));
 }

@@ -13,6 +13,9 @@ G_BEGIN_DECLS
 typedef struct _PvPackTableBuilder PvPackTableBuilder;
 
 PvPackTableBuilder *pv_pack_table_builder_new (void);
+/* Of an encrypted pack, whose frames are encrypted with @key, which is kept by reference, and the PV_SALT_SIZE random
+ * bytes at @salt. */
+PvPackTableBuilder *pv_pack_table_builder_new_encrypted (PvStoreKey *key, const guint8 *salt);
 void pv_pack_table_builder_free (PvPackTableBuilder *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackTableBuilder, pv_pack_table_builder_free)
 

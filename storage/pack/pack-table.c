@@ -34,6 +34,9 @@ struct _PvPackTable
   const PvName *names; /* in bytes */
   guint32 *sizes;      /* (owned): of all items of NODES frames */
   GBytes *bytes;       /* (owned) */
+  PvPackFooter footer; /* where it was found */
+  PvStoreKey *key;     /* (owned) (nullable): of an encrypted pack that was unlocked */
+  const guint8 *salt;  /* (nullable): of an encrypted pack; in bytes */
 };
 
 gboolean
@@ -44,6 +47,19 @@ pv_pack_header_check (const guint8 *data, gsize size, GError **error)
   if (memcmp (data, pv_pack_header, PV_PACK_HEADER_SIZE) != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "pack header of an unknown version");
   return TRUE;
+}
+
+void
+pv_pack_footer_append_head (const PvPackFooter *footer, GByteArray *out)
+{
+  g_byte_array_append (out, (const guint8 *) PV_PACK_FOOTER_MAGIC, PV_PACK_MAGIC_SIZE);
+  pv_append_le16 (out, PV_PACK_VERSION);
+  pv_append_le16 (out, footer->encrypted ? PV_PACK_FLAG_ENCRYPTED : 0);
+  pv_append_le32 (out, footer->n_frames);
+  pv_append_le64 (out, footer->table_offset);
+  pv_append_le64 (out, footer->table_size);
+  pv_append_le32 (out, footer->n_objects);
+  pv_append_le32 (out, 0);
 }
 
 static gboolean
@@ -79,9 +95,10 @@ pv_pack_footer_parse (const guint8 *data, guint64 pack_size, PvPackFooter *foote
     return pv_corrupt (error, "the pack has no footer: its end is missing or damaged");
   if (pv_cursor_le64 (&cursor) != pv_checksum (data, PV_PACK_FOOTER_CHECKSUM))
     return pv_corrupt (error, "pack footer checksum mismatch");
-  if (version != PV_PACK_VERSION || flags != 0 || reserved != 0)
+  if (version != PV_PACK_VERSION || (flags & ~PV_PACK_FLAG_ENCRYPTED) != 0 || reserved != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "pack of version %u with flags %x, made by a newer pagevault",
                      version, flags);
+  footer->encrypted = (flags & PV_PACK_FLAG_ENCRYPTED) != 0;
   return check_footer (footer, pack_size, error);
 }
 
@@ -191,10 +208,17 @@ parse_table (PvPackTable *self, const PvPackFooter *footer, GError **error)
   for (guint32 i = 0; self->names != NULL && i < footer->n_objects; i++)
     if (pv_name_is_zero (&self->names[i]))
       return pv_corrupt (error, "pack table: object %u has no name", i);
-  if (pv_cursor_left (&cursor) != (gsize) n_sizes * sizeof (guint32))
+  if (pv_cursor_left (&cursor) != (gsize) n_sizes * sizeof (guint32) + (footer->encrypted ? PV_PACK_SEAL_SIZE : 0))
     return pv_corrupt (error, "pack table with %" G_GSIZE_FORMAT " bytes for %u sizes", pv_cursor_left (&cursor),
                        n_sizes);
-  return parse_sizes (self, &cursor, n_sizes, error) && pv_cursor_end (&cursor, error);
+  if (!parse_sizes (self, &cursor, n_sizes, error))
+    return FALSE;
+  if (footer->encrypted)
+    {
+      self->salt = pv_cursor_bytes (&cursor, PV_SALT_SIZE);
+      pv_cursor_bytes (&cursor, PV_SEAL_TAG_SIZE);
+    }
+  return pv_cursor_end (&cursor, error);
 }
 
 PvPackTable *
@@ -207,6 +231,7 @@ pv_pack_table_parse (const PvPackFooter *footer, GBytes *bytes, GError **error)
   self->n_frames = footer->n_frames;
   self->n_objects = footer->n_objects;
   self->bytes = g_bytes_ref (bytes);
+  self->footer = *footer;
   return parse_table (self, footer, error) ? g_steal_pointer (&self) : NULL;
 }
 
@@ -225,6 +250,7 @@ pv_pack_table_unref (PvPackTable *self)
   g_free (self->entries);
   g_free (self->sizes);
   g_bytes_unref (self->bytes);
+  pv_store_key_unref (self->key);
   g_free (self);
 }
 
@@ -244,6 +270,43 @@ guint32
 pv_pack_table_n_objects (const PvPackTable *self)
 {
   return self->n_objects;
+}
+
+gboolean
+pv_pack_table_is_encrypted (const PvPackTable *self)
+{
+  return self->salt != NULL;
+}
+
+const PvSeal *
+pv_pack_table_seal (const PvPackTable *self, guint32 frame, PvSeal *seal)
+{
+  *seal = (PvSeal){ self->key, PV_SEAL_PACK, self->salt, frame };
+  return self->key != NULL ? seal : NULL;
+}
+
+gboolean
+pv_pack_table_unlock (PvPackTable *self, PvStoreKey *key, GError **error)
+{
+  const PvSeal seal = { key, PV_SEAL_PACK, self->salt, PV_SEAL_TABLE };
+  g_autoptr(GByteArray) covered = NULL;
+  gsize size;
+  const guint8 *data = g_bytes_get_data (self->bytes, &size);
+
+  if (key == NULL && self->salt == NULL)
+    return TRUE;
+  if (key == NULL)
+    return pv_throw (error, PV_ERROR_DENIED, "the pack is encrypted: the key of its store is needed");
+  if (self->salt == NULL)
+    return pv_corrupt (error, "the pack is not encrypted, but its store is: somebody else has put it there");
+  covered = g_byte_array_sized_new (PV_PACK_FOOTER_NAME + (guint) size);
+  pv_pack_footer_append_head (&self->footer, covered);
+  g_byte_array_append (covered, data, (guint) size - PV_SEAL_TAG_SIZE);
+  if (!pv_seal_open (&seal, covered->data, covered->len, NULL, 0, data + size - PV_SEAL_TAG_SIZE, NULL))
+    return pv_corrupt (error, "pack table that was tampered with, or is of another key");
+  if (self->key == NULL)
+    self->key = pv_store_key_ref (key);
+  return TRUE;
 }
 
 gboolean

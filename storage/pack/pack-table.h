@@ -6,7 +6,7 @@
  *
  *   pv_pack_footer_parse (last PV_PACK_FOOTER_SIZE bytes) -> offset and size of the table -> pv_pack_table_parse ()
  *
- * A parsed table is immutable: any thread. PvPackTableBuilder is the writing side.
+ * A parsed table, once unlocked if need be, is immutable: any thread. PvPackTableBuilder is the writing side.
  */
 #pragma once
 
@@ -35,6 +35,7 @@ typedef struct
   guint64 table_offset; /* bytes into the pack */
   guint64 table_size;   /* bytes, <= PV_PACK_TABLE_MAX */
   PvName name;          /* of the pack: SHA-256 of the table */
+  gboolean encrypted;   /* frames can be read with the key of their store only */
 } PvPackFooter;
 
 /* Reads the footer, exactly PV_PACK_FOOTER_SIZE bytes at @data, of a pack of @pack_size bytes. PV_ERROR_CORRUPT,
@@ -64,6 +65,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackTable, pv_pack_table_unref)
 const PvName *pv_pack_table_name (const PvPackTable *self);
 guint32 pv_pack_table_n_frames (const PvPackTable *self);
 guint32 pv_pack_table_n_objects (const PvPackTable *self);
+gboolean pv_pack_table_is_encrypted (const PvPackTable *self);
+/* Makes the frames readable: checks that the table of an encrypted pack was made with @key, and keeps a reference. To
+ * be called before others have the table. @key: (nullable): that of the store, NULL when it is not encrypted.
+ * PV_ERROR_CORRUPT for a table that was tampered with or is of another key, and for a pack that is not encrypted though
+ * there is a key; DENIED for an encrypted one without. */
+gboolean pv_pack_table_unlock (PvPackTable *self, PvStoreKey *key, GError **error);
+/* (nullable): fills and returns @seal, for pv_frame_decrypt() of frame @frame, as long as the table lives; NULL when
+ * the pack is not encrypted, or not unlocked. */
+const PvSeal *pv_pack_table_seal (const PvPackTable *self, guint32 frame, PvSeal *seal);
 /* Describes frame @frame. PV_ERROR_CORRUPT when there is no such frame: whoever refers to it is wrong. */
 gboolean pv_pack_table_frame (const PvPackTable *self, guint32 frame, PvPackFrame *out, GError **error);
 /* Checks that the frame whose header was read as @info is the one that the table means by @frame. */

@@ -18,11 +18,37 @@ struct _PvPackWriter
   PvFd fd;                   /* (owned) */
   PvPackTableBuilder *table; /* (owned) */
   PvPackOutput *output;      /* (owned) */
+  PvStoreKey *key;           /* (owned) (nullable): frames are encrypted */
+  guint8 salt[PV_SALT_SIZE];
+  GByteArray *encrypted;     /* (owned): the frame being appended */
+  guint32 n_encrypted;       /* numbers that were used, for frames in the pack or not */
   gboolean sealed;
 };
 
 PvPackWriter *
 pv_pack_writer_new (const char *path, GError **error)
+{
+  return pv_pack_writer_new_encrypted (path, NULL, error);
+}
+
+static gboolean
+prepare_table (PvPackWriter *self, PvStoreKey *key, GError **error)
+{
+  self->encrypted = g_byte_array_new ();
+  if (key == NULL)
+    {
+      self->table = pv_pack_table_builder_new ();
+      return TRUE;
+    }
+  self->key = pv_store_key_ref (key);
+  if (!pv_random_bytes (self->salt, sizeof self->salt, error))
+    return FALSE;
+  self->table = pv_pack_table_builder_new_encrypted (key, self->salt);
+  return TRUE;
+}
+
+PvPackWriter *
+pv_pack_writer_new_encrypted (const char *path, PvStoreKey *key, GError **error)
 {
   g_auto(PvFd) fd = PV_FD_NONE;
   PvPackWriter *self;
@@ -38,9 +64,9 @@ pv_pack_writer_new (const char *path, GError **error)
   self = g_new0 (PvPackWriter, 1);
   self->path = g_strdup (path);
   self->fd = pv_fd_steal (&fd);
-  self->table = pv_pack_table_builder_new ();
   self->output = pv_pack_output_new (self->fd, path);
-  if (!pv_pack_output_append (self->output, pv_pack_header, PV_PACK_HEADER_SIZE, error))
+  if (!prepare_table (self, key, error)
+      || !pv_pack_output_append (self->output, pv_pack_header, PV_PACK_HEADER_SIZE, error))
     g_clear_pointer (&self, pv_pack_writer_free);
   return self;
 }
@@ -55,8 +81,30 @@ pv_pack_writer_free (PvPackWriter *self)
   pv_pack_output_free (self->output);
   pv_fd_clear (&self->fd);
   pv_pack_table_builder_free (self->table);
+  pv_store_key_unref (self->key);
+  g_byte_array_unref (self->encrypted);
   g_free (self->path);
   g_free (self);
+}
+
+/* The frame as it lies in the pack: in place, or encrypted for place @number. No number is used for two frames, also
+ * when the first did not get into the pack. */
+static gboolean
+encrypt (PvPackWriter *self, guint32 number, const guint8 **bytes, gsize *size, GError **error)
+{
+  const PvSeal seal = { self->key, PV_SEAL_PACK, self->salt, number };
+
+  if (self->key == NULL)
+    return TRUE;
+  if (number < self->n_encrypted)
+    return pv_throw (error, PV_ERROR_FAILED, "nothing can be added to '%s' after a failure", self->path);
+  self->n_encrypted = number + 1;
+  g_byte_array_set_size (self->encrypted, 0);
+  if (!pv_frame_encrypt (&seal, *bytes, *size, self->encrypted, error))
+    return FALSE;
+  *bytes = self->encrypted->data;
+  *size = self->encrypted->len;
+  return TRUE;
 }
 
 gboolean
@@ -68,7 +116,8 @@ pv_pack_writer_append (PvPackWriter *self, const guint8 *frame_bytes, gsize fram
 
   g_return_val_if_fail (!self->sealed, FALSE);
 
-  if (!pv_frame_info (frame_bytes, frame_size, &info, error))
+  if (!encrypt (self, number, &frame_bytes, &frame_size, error)
+      || !pv_frame_info (frame_bytes, frame_size, &info, error))
     return FALSE;
   g_return_val_if_fail (info.stored_size == frame_size && info.n_slots == n_slots, FALSE);
   if (!pv_pack_table_builder_add (self->table, &info, names, sizes, error)

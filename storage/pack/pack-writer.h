@@ -4,8 +4,10 @@
  * new (a file in the transaction's own directory) -> append (many frames) -> seal (chunk table and footer behind the
  * frames, fsync) -> the store renames the file into place. Dropped before seal: the file is removed. A pack is called
  * by the SHA-256 of its table, which names every object and every frame checksum in it; the same frames always give the
- * same name. Large packs are written behind the caller's back and past the page cache (PvPackOutput), so that appending
- * is short and so is the fsync at the end. Not shareable between threads: the store serializes appends.
+ * same name, unless they are encrypted: then key and IV of a frame come from a random salt that only this writer has
+ * and from the frame's number, and never come again. Large packs are written behind the caller's back and past the page
+ * cache (PvPackOutput), so that appending is short and so is the fsync at the end. Not shareable between threads: the
+ * store serializes appends.
  */
 #pragma once
 
@@ -21,6 +23,8 @@ typedef struct _PvPackWriter PvPackWriter;
 
 /* Creates @path, mode 0600; PV_ERROR_EXISTS when there is such a file. Fault point: pack.create. */
 PvPackWriter *pv_pack_writer_new (const char *path, GError **error);
+/* Likewise, of a pack whose frames are encrypted as they are appended; @key: (nullable): NULL as above. */
+PvPackWriter *pv_pack_writer_new_encrypted (const char *path, PvStoreKey *key, GError **error);
 /* Aborts when not sealed: closes and removes the file. */
 void pv_pack_writer_free (PvPackWriter *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackWriter, pv_pack_writer_free)

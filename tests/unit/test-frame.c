@@ -208,7 +208,8 @@ test_hostile_headers (void)
   assert_header_refused (16, 1, 3, PV_ERROR_UNSUPPORTED);
   assert_header_refused (17, 1, 2, PV_ERROR_UNSUPPORTED);
   assert_header_refused (17, 1, 0, PV_ERROR_CORRUPT); /* raw, but shorter than its plain size */
-  assert_header_refused (18, 1, 1, PV_ERROR_UNSUPPORTED);
+  assert_header_refused (18, 1, 1, PV_ERROR_DENIED);
+  assert_header_refused (18, 1, 2, PV_ERROR_UNSUPPORTED);
   assert_header_refused (19, 1, 0x80, PV_ERROR_UNSUPPORTED);
   assert_header_refused (20, 2, 0, PV_ERROR_CORRUPT);
   assert_header_refused (20, 2, 3, PV_ERROR_CORRUPT);
@@ -261,6 +262,81 @@ test_room (void)
   g_assert_error (error, PV_ERROR, PV_ERROR_CORRUPT);
 }
 
+/* --- encrypted ---------------------------------------------------------------------------------------------------- */
+
+static gboolean
+decrypts (const PvSeal *seal, const guint8 *data, gsize size, const GByteArray *plain, GError **error)
+{
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autofree guint8 *found = g_malloc (PV_FRAME_PLAIN_MAX);
+  PvFrameInfo info;
+
+  if (!pv_frame_decrypt (codec, seal, data, size, &info, found, PV_FRAME_PLAIN_MAX, error))
+    return FALSE;
+  g_assert_cmpmem (plain->data, plain->len, found, info.plain_size);
+  return TRUE;
+}
+
+static void
+test_encrypted (void)
+{
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autoptr(PvStoreKey) key = pv_store_key_new_random (NULL);
+  const guint8 salt[PV_SALT_SIZE] = { 1 };
+  const PvSeal seal = { key, PV_SEAL_PACK, salt, 5 };
+
+  for (guint random = 0; random < 2; random++)
+    {
+      g_autoptr(GByteArray) plain = make_plain (PV_FRAME_CHUNKS, random);
+      g_autoptr(GByteArray) frame = encode (codec, PV_FRAME_KIND_CHUNKS, PV_FRAME_CHUNKS, plain->data, plain->len);
+      g_autoptr(GByteArray) out = g_byte_array_new ();
+      g_autoptr(GError) error = NULL, no_key = NULL, not_sealed = NULL;
+      PvSeal elsewhere = seal;
+      PvFrameInfo info;
+
+      g_byte_array_append (out, (const guint8 *) "before", 6);
+      g_assert_true (pv_frame_encrypt (&seal, frame->data, frame->len, out, &error));
+      g_assert_no_error (error);
+      g_byte_array_remove_range (out, 0, 6);
+      g_assert_true (pv_frame_check (out->data, out->len, &info, NULL)); /* without the key */
+      g_assert_cmpuint (info.stored_size, ==, frame->len + PV_SEAL_TAG_SIZE);
+      g_assert_cmpuint (info.plain_size, ==, plain->len);
+      g_assert_true (decrypts (&seal, out->data, out->len, plain, &error));
+      g_assert_false (decrypts (NULL, out->data, out->len, plain, &no_key));
+      g_assert_error (no_key, PV_ERROR, PV_ERROR_DENIED);
+      g_assert_false (decrypts (&seal, frame->data, frame->len, plain, &not_sealed));
+      g_assert_error (not_sealed, PV_ERROR, PV_ERROR_CORRUPT);
+      elsewhere.number++; /* the same pack, another place */
+      g_assert_false (decrypts (&elsewhere, out->data, out->len, plain, &error));
+      g_assert_error (error, PV_ERROR, PV_ERROR_CORRUPT);
+    }
+}
+
+/* Whoever tampers can make the checksum right again: the tag is what tells. */
+static void
+test_encrypted_tampered (void)
+{
+  g_autoptr(PvFrameCodec) codec = pv_frame_codec_new ();
+  g_autoptr(PvStoreKey) key = pv_store_key_new_random (NULL);
+  const guint8 salt[PV_SALT_SIZE] = { 1 };
+  const PvSeal seal = { key, PV_SEAL_PACK, salt, 0 };
+  g_autoptr(GByteArray) plain = make_plain (1, FALSE);
+  g_autoptr(GByteArray) frame = encode (codec, PV_FRAME_KIND_CHUNKS, 1, plain->data, plain->len);
+  g_autoptr(GByteArray) out = g_byte_array_new ();
+
+  g_assert_true (pv_frame_encrypt (&seal, frame->data, frame->len, out, NULL));
+  for (guint bit = 16 * 8; bit < out->len * 8; bit++)
+    {
+      guint64 checksum;
+
+      out->data[bit / 8] ^= (guint8) (1u << bit % 8);
+      checksum = GUINT64_TO_LE (pv_checksum (out->data + 16, out->len - 16));
+      memcpy (out->data + 8, &checksum, sizeof checksum);
+      g_assert_false (decrypts (&seal, out->data, out->len, plain, NULL));
+      out->data[bit / 8] ^= (guint8) (1u << bit % 8);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -275,5 +351,7 @@ main (int argc, char **argv)
   g_test_add_func ("/frame/hostile-headers", test_hostile_headers);
   g_test_add_func ("/frame/bomb", test_bomb);
   g_test_add_func ("/frame/room", test_room);
+  g_test_add_func ("/frame/encrypted", test_encrypted);
+  g_test_add_func ("/frame/encrypted/tampered", test_encrypted_tampered);
   return g_test_run ();
 }

@@ -197,6 +197,89 @@ test_faults (Fixture *self, gconstpointer data)
 
 #define ADD(name, function) g_test_add ("/pack-writer/" name, Fixture, NULL, set_up, function, tear_down)
 
+/* --- encrypted ---------------------------------------------------------------------------------------------------- */
+
+/* The pack that @n_frames equal frames make; the file is removed again. */
+static GBytes *
+write_encrypted (Fixture *self, PvStoreKey *key, guint n_frames, PvName *name)
+{
+  g_autoptr(PvPackWriter) writer = pv_pack_writer_new_encrypted (self->path, key, NULL);
+  GBytes *bytes;
+  guint64 size;
+
+  for (guint i = 0; i < n_frames; i++)
+    {
+      guint32 frame;
+
+      g_assert_true (append_chunks (self, writer, 1, 0, &frame, NULL));
+    }
+  g_assert_true (pv_pack_writer_seal (writer, name, &size, NULL));
+  bytes = pv_read_file (self->path, 1 << 20, NULL);
+  g_assert_cmpuint (g_bytes_get_size (bytes), ==, size);
+  g_assert_true (pv_unlink (self->path, NULL));
+  return bytes;
+}
+
+/* Frames of equal content, in one pack and in packs that are begun anew, also after one that was given up: no two are
+ * alike, and no two packs have a salt in common. */
+static void
+test_encrypted_never_repeats (Fixture *self, gconstpointer data)
+{
+  enum { PACKS = 20, FRAMES = 3 };
+  g_autoptr(PvStoreKey) key = pv_store_key_new_random (NULL);
+  g_autoptr(GHashTable) seen
+    = g_hash_table_new_full (g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < PACKS; i++)
+    {
+      PvName name;
+      g_autoptr(GBytes) bytes = write_encrypted (self, key, FRAMES, &name);
+      g_autoptr(PvPackReader) reader = pv_pack_reader_new_from_bytes (bytes, &name, &error);
+      g_autoptr(PvPackWriter) given_up = pv_pack_writer_new_encrypted (self->path, key, NULL);
+      gsize size = g_bytes_get_size (bytes);
+      guint32 frame;
+
+      g_assert_no_error (error);
+      g_assert_true (append_chunks (self, given_up, 1, 0, &frame, NULL));
+      for (guint32 j = 0; j < FRAMES; j++)
+        {
+          PvPackFrame entry;
+
+          g_assert_true (pv_pack_reader_frame (reader, j, &entry, NULL));
+          g_hash_table_add (seen, g_bytes_new_from_bytes (bytes, entry.offset + PV_FRAME_HEADER_SIZE, 64));
+        }
+      g_hash_table_add (seen, g_bytes_new_from_bytes (bytes, size - PV_PACK_FOOTER_SIZE - 48, 32));
+    }
+  g_assert_cmpuint (g_hash_table_size (seen), ==, PACKS * (FRAMES + 1));
+}
+
+static void
+test_encrypted_hides (Fixture *self, gconstpointer data)
+{
+  g_autoptr(PvStoreKey) key = pv_store_key_new_random (NULL);
+  g_autoptr(PvPackWriter) writer = pv_pack_writer_new_encrypted (self->path, key, NULL);
+  static const char text[] = "nobody may find this in the file";
+  guint8 plain[PV_CHUNK_SIZE];
+  g_autoptr(GByteArray) frame_bytes = g_byte_array_new ();
+  g_autoptr(GBytes) bytes = NULL;
+  guint64 size;
+  guint32 frame;
+  PvName name;
+
+  for (gsize i = 0; i < sizeof plain; i++) /* not to be compressed away */
+    plain[i] = (guint8) (i < sizeof text ? (guint8) text[i] : g_random_int ());
+  pv_namer_chunk (self->namer, plain, &name);
+  g_assert_true (pv_frame_encode (self->codec, PV_FRAME_KIND_CHUNKS, 1, plain, sizeof plain, frame_bytes, NULL));
+  g_assert_nonnull (memmem (frame_bytes->data, frame_bytes->len, text, sizeof text - 1));
+  g_assert_true (pv_pack_writer_append (writer, frame_bytes->data, frame_bytes->len, &name, NULL, 1, &frame, NULL));
+  g_assert_true (pv_pack_writer_seal (writer, &name, &size, NULL));
+  bytes = pv_read_file (self->path, 1 << 20, NULL);
+  g_assert_null (memmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), text, sizeof text - 1));
+  g_assert_null (memmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), pv_store_key_bytes (key),
+                         PV_STORE_KEY_SIZE));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -207,5 +290,7 @@ main (int argc, char **argv)
   ADD ("drop-removes", test_drop_removes);
   ADD ("never-overwrites", test_never_overwrites);
   ADD ("faults", test_faults);
+  g_test_add ("/pack-writer/encrypted/never-repeats", Fixture, NULL, set_up, test_encrypted_never_repeats, tear_down);
+  g_test_add ("/pack-writer/encrypted/hides", Fixture, NULL, set_up, test_encrypted_hides, tear_down);
   return g_test_run ();
 }
