@@ -24,6 +24,7 @@ typedef enum
   PV_ERROR_NO_SPACE,    /* the file system is full */
   PV_ERROR_CANCELLED,   /* the user asked to stop */
   PV_ERROR_DENIED,      /* permission is missing */
+  PV_ERROR_UNREACHABLE, /* another host gives no answer, or no sensible one; later it may work */
 } PvError;
 
 GQuark pv_error_quark (void);
