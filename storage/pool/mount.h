@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "pool/mount-files.h"
 #include "store/store.h"
 
 G_BEGIN_DECLS
@@ -20,6 +21,9 @@ typedef struct _PvMount PvMount;
 /* @directory: exists. Files are for all users that their mode allows, when root mounts; else for the mounting user.
  * PV_ERROR_UNSUPPORTED when there is no FUSE here. */
 PvMount *pv_mount_new (PvStore *store, const char *directory, GError **error);
+/* Likewise with more files than the disks, which can then be removed, too. @files and @data outlive the mount. */
+PvMount *pv_mount_new_with_files (PvStore *store, const char *directory, const PvMountFiles *files, gpointer data,
+                                  GError **error);
 void pv_mount_free (PvMount *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvMount, pv_mount_free)
 

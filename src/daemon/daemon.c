@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include "daemon/pool-service.h"
+#include "pool/mount.h"
+#include "util/error.h"
+#include "util/file.h"
+
+struct _PvDaemon
+{
+  PvStore *store;      /* (owned) */
+  PvPoolService *pool; /* (owned) */
+  PvMount *mount;      /* (owned) */
+  GMainLoop *loop;     /* (owned) */
+  GThread *thread;     /* (owned): runs the loop */
+};
+
+static gpointer
+run_loop (gpointer data)
+{
+  g_main_loop_run (data);
+  return NULL;
+}
+
+/* Who has been killed may have left his mount. */
+static gboolean
+mount_pool (PvDaemon *self, const char *directory, GError **error)
+{
+  pv_mount_clear_dead (directory);
+  if (pv_mount_is_there (directory))
+    return pv_throw (error, PV_ERROR_EXISTS, "'%s' is served already: is another pagevaultd running?", directory);
+  if (!pv_mkdirs (directory, 0711, error))
+    return FALSE;
+  self->mount = pv_mount_new_with_files (self->store, directory, &pv_pool_service_files, self->pool, error);
+  return self->mount != NULL;
+}
+
+PvDaemon *
+pv_daemon_new (const PvDaemonOptions *options, GError **error)
+{
+  g_autoptr(PvDaemon) self = g_new0 (PvDaemon, 1);
+
+  self->loop = g_main_loop_new (NULL, FALSE);
+  self->store = pv_store_open (options->store_directory, PV_STORE_OPEN_CREATE, error);
+  if (self->store == NULL)
+    return NULL;
+  self->pool = pv_pool_service_new (self->store);
+  if (!mount_pool (self, options->pool_directory, error))
+    return NULL;
+  self->thread = g_thread_new ("services", run_loop, self->loop);
+  return g_steal_pointer (&self);
+}
+
+static gboolean
+quit_loop (gpointer data)
+{
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+void
+pv_daemon_free (PvDaemon *self)
+{
+  if (self->thread != NULL)
+    {
+      g_idle_add (quit_loop, self->loop); /* by the loop itself: it may not have begun to run */
+      g_thread_join (self->thread);
+    }
+  g_clear_pointer (&self->mount, pv_mount_free);
+  g_clear_pointer (&self->pool, pv_pool_service_free);
+  g_clear_pointer (&self->store, pv_store_unref);
+  g_clear_pointer (&self->loop, g_main_loop_unref);
+  g_free (self);
+}
+
+gboolean
+pv_daemon_run (PvDaemon *self, GError **error)
+{
+  return pv_mount_run (self->mount, error);
+}
