@@ -65,7 +65,7 @@ context_new (PvTxn *txn)
   PvIngestContext *context = g_new0 (PvIngestContext, 1);
 
   context->txn = txn;
-  context->namer = pv_namer_new (NULL);
+  context->namer = pv_namer_new (pv_store_key_for_names (txn->store->key));
   context->codec = pv_frame_codec_new ();
   context->encoded = g_byte_array_sized_new (PV_FRAME_STORED_MAX);
   return context;

@@ -28,13 +28,13 @@ struct _PvNodeSink
 };
 
 PvNodeSink *
-pv_node_sink_new (void)
+pv_node_sink_new (const PvStoreKey *key)
 {
   PvNodeSink *self = g_new0 (PvNodeSink, 1);
 
   g_mutex_init (&self->lock);
   self->codec = pv_frame_codec_new ();
-  self->namer = pv_namer_new (NULL);
+  self->namer = pv_namer_new (pv_store_key_for_names (key));
   self->plain = g_byte_array_new ();
   self->names = g_array_new (FALSE, FALSE, sizeof (PvName));
   self->sizes = g_array_new (FALSE, FALSE, sizeof (guint32));
@@ -238,7 +238,7 @@ finish_leaf (PvVolumeWriter *volume, PvNamer *namer, PvNode *node, guint64 leaf,
 gboolean
 pv_node_sink_write_tree (PvVolumeWriter *volume, GError **error)
 {
-  g_autoptr(PvNamer) namer = pv_namer_new (NULL);
+  g_autoptr(PvNamer) namer = pv_namer_new (pv_store_key_for_names (volume->txn->store->key));
   g_autofree PvNode *node = g_new0 (PvNode, 1);
   guint64 n = pv_tree_n_nodes (&volume->tree, 0);
   g_autofree PvName *names = g_new0 (PvName, MAX (n, 1));

@@ -49,6 +49,7 @@ struct _PvCachedFrame
 struct _PvObjectReader
 {
   PvIndex *index;     /* (owned) */
+  PvStoreKey *key;    /* (owned) (nullable) */
   char *packs;
   PvCache *frames;    /* of PvCachedFrame by pack number and frame number */
   PvCache *nodes;     /* of PvNodeRef by name */
@@ -79,7 +80,7 @@ context_take (PvObjectReader *self)
     return g_ptr_array_steal_index_fast (self->contexts, self->contexts->len - 1);
   context = g_new (Context, 1);
   context->codec = pv_frame_codec_new ();
-  context->namer = pv_namer_new (NULL);
+  context->namer = pv_namer_new (pv_store_key_for_names (self->key));
   context->plain = g_malloc (PV_FRAME_PLAIN_MAX);
   return context;
 }
@@ -131,12 +132,13 @@ pv_node_unref (PvNodeRef *self)
 }
 
 PvObjectReader *
-pv_object_reader_new (PvIndex *index, const char *packs)
+pv_object_reader_new (PvIndex *index, const char *packs, PvStoreKey *key)
 {
   PvObjectReader *self = g_new0 (PvObjectReader, 1);
 
   self->index = pv_index_ref (index);
   self->packs = g_strdup (packs);
+  self->key = key != NULL ? pv_store_key_ref (key) : NULL;
   self->frames = pv_cache_new (sizeof (guint64), FRAMES_LIMIT, (PvCacheRefFunc) frame_ref,
                                (GDestroyNotify) frame_unref);
   self->nodes = pv_cache_new (sizeof (PvName), NODES_LIMIT, (PvCacheRefFunc) pv_node_ref,
@@ -159,6 +161,7 @@ pv_object_reader_free (PvObjectReader *self)
   g_ptr_array_unref (self->contexts);
   g_mutex_clear (&self->lock);
   pv_index_unref (self->index);
+  pv_store_key_unref (self->key);
   g_free (self->packs);
   g_free (self);
 }
@@ -205,7 +208,7 @@ pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error)
     }
   path = pack_path (self, &row.name);
   pack = pv_pack_reader_open (path, &row.name, &why);
-  if (pack == NULL)
+  if (pack == NULL || !pv_pack_reader_unlock (pack, self->key, &why))
     {
       fail_for_pack (self, number, &row.name, g_steal_pointer (&why), error);
       return NULL;
@@ -231,14 +234,15 @@ read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame,
 }
 
 static gboolean
-decode_frame (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, gboolean in_order, Context *context,
-              PvFrameInfo *info, GError **error)
+decode_frame (PvObjectReader *self, PvPackTable *table, guint32 number, const PvPackFrame *frame, gboolean in_order,
+              Context *context, PvFrameInfo *info, GError **error)
 {
   guint8 *buffer = pv_frame_codec_buffer (context->codec);
+  PvSeal seal;
 
   return read_stored (self, table, frame, in_order, buffer, error)
-         && pv_frame_decode (context->codec, buffer, frame->stored_size, info, context->plain, PV_FRAME_PLAIN_MAX,
-                             error)
+         && pv_frame_decrypt (context->codec, pv_pack_table_seal (table, number, &seal), buffer, frame->stored_size,
+                              info, context->plain, PV_FRAME_PLAIN_MAX, error)
          && pv_pack_frame_check (frame, info, error);
 }
 
@@ -275,7 +279,7 @@ frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 numb
     {
       Context *context = context_take (self);
 
-      if (decode_frame (self, table, &entry, in_order, context, &info, &why))
+      if (decode_frame (self, table, number, &entry, in_order, context, &info, &why))
         frame = frame_new (table, number, &entry, context->plain, info.plain_size);
       context_give (self, context);
     }

@@ -16,8 +16,8 @@ G_BEGIN_DECLS
 typedef struct _PvObjectReader PvObjectReader;
 typedef struct _PvCachedFrame PvCachedFrame;
 
-/* @packs: the directory of packs. */
-PvObjectReader *pv_object_reader_new (PvIndex *index, const char *packs);
+/* @packs: the directory of packs. @key: (nullable): that of an encrypted store. */
+PvObjectReader *pv_object_reader_new (PvIndex *index, const char *packs, PvStoreKey *key);
 void pv_object_reader_free (PvObjectReader *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvObjectReader, pv_object_reader_free)
 

@@ -59,7 +59,7 @@ pv_pack_copier_new (PvStore *store, PvStoreScratch *scratch, GError **error)
   self->store = store;
   self->scratch = scratch;
   self->codec = pv_frame_codec_new ();
-  self->namer = pv_namer_new (NULL);
+  self->namer = pv_namer_new (pv_store_key_for_names (store->key));
   self->plain = g_malloc (PV_FRAME_PLAIN_MAX);
   self->encoded = g_byte_array_new ();
   gathering_init (&self->chunks, PV_FRAME_KIND_CHUNKS);
@@ -67,7 +67,7 @@ pv_pack_copier_new (PvStore *store, PvStoreScratch *scratch, GError **error)
   self->index = pv_index_writer_begin (store->index, pv_store_scratch_lock_path (scratch), error);
   if (self->index == NULL)
     return NULL;
-  self->sink = pv_pack_sink_new (pv_store_scratch_path (scratch), self->index, NULL, error);
+  self->sink = pv_pack_sink_new (pv_store_scratch_path (scratch), store->key, self->index, NULL, error);
   return self->sink != NULL ? g_steal_pointer (&self) : NULL;
 }
 
@@ -171,6 +171,8 @@ pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError *
     }
   path = pv_store_pack_path (self->store, &row.name);
   pack = pv_pack_reader_open (path, &row.name, error);
+  if (pack != NULL && !pv_pack_reader_unlock (pack, self->store->key, error))
+    return FALSE;
   for (at.frame = 0; pack != NULL && at.frame < pv_pack_reader_n_frames (pack); at.frame++)
     if (!add_frame (self, pack, &at, marks, error))
       return FALSE;

@@ -24,6 +24,7 @@ typedef struct
 struct _PvPackSink
 {
   char *directory;
+  PvStoreKey *key;       /* (nullable) */
   PvIndexWriter *index;
   PvClaimSet *claims;    /* (nullable) */
   PvWorkers *sealer;     /* one thread */
@@ -98,11 +99,12 @@ seal (gpointer data, gpointer user_data)
 }
 
 PvPackSink *
-pv_pack_sink_new (const char *directory, PvIndexWriter *writer, PvClaimSet *claims, GError **error)
+pv_pack_sink_new (const char *directory, PvStoreKey *key, PvIndexWriter *writer, PvClaimSet *claims, GError **error)
 {
   g_autoptr(PvPackSink) self = g_new0 (PvPackSink, 1);
 
   self->directory = g_strdup (directory);
+  self->key = key;
   self->index = writer;
   self->claims = claims;
   g_mutex_init (&self->lock);
@@ -164,7 +166,7 @@ begin_pack (PvPackSink *self, GError **error)
 
   pack->path = g_strdup_printf ("%s/pack-%u", self->directory, self->n_packs++);
   pack->entries = g_array_new (FALSE, FALSE, sizeof (PvIndexEntry));
-  pack->writer = pv_pack_writer_new (pack->path, error);
+  pack->writer = pv_pack_writer_new_encrypted (pack->path, self->key, error);
   return pack->writer != NULL ? g_steal_pointer (&pack) : NULL;
 }
 

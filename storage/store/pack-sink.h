@@ -17,9 +17,11 @@ G_BEGIN_DECLS
 
 typedef struct _PvPackSink PvPackSink;
 
-/* @directory: for the pack files. @claims: (nullable): names are released from it when the index writer has them. The
- * arguments must outlive the sink; the sink calls the index writer from one thread at a time. */
-PvPackSink *pv_pack_sink_new (const char *directory, PvIndexWriter *writer, PvClaimSet *claims, GError **error);
+/* @directory: for the pack files. @key: (nullable): frames are encrypted with it. @claims: (nullable): names are
+ * released from it when the index writer has them. The arguments must outlive the sink; the sink calls the index writer
+ * from one thread at a time. */
+PvPackSink *pv_pack_sink_new (const char *directory, PvStoreKey *key, PvIndexWriter *writer, PvClaimSet *claims,
+                              GError **error);
 void pv_pack_sink_free (PvPackSink *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackSink, pv_pack_sink_free)
 

@@ -60,8 +60,9 @@ move_packs (PvStore *store, GArray *packs, GError **error)
 }
 
 static gboolean
-index_commit (PvIndexWriter *index, PvSnapshot *snapshot, GError **error)
+index_commit (PvStore *store, PvIndexWriter *index, PvSnapshot *snapshot, GError **error)
 {
+  g_autofree char *domain = NULL, *name = NULL;
   g_autoptr(GBytes) bytes = NULL;
   PvSnapshotRow row = { .object = NULL };
 
@@ -71,8 +72,8 @@ index_commit (PvIndexWriter *index, PvSnapshot *snapshot, GError **error)
     return pv_index_writer_commit (index, NULL, error);
   bytes = pv_snapshot_serialize (snapshot);
   row.id = *pv_snapshot_id (snapshot);
-  row.domain = (char *) pv_snapshot_domain (snapshot);
-  row.name = (char *) pv_snapshot_name (snapshot);
+  row.domain = domain = pv_store_index_domain (store, pv_snapshot_domain (snapshot));
+  row.name = name = pv_store_index_name (store, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot));
   row.time = pv_snapshot_time (snapshot);
   row.stored_size = pv_snapshot_stored_size (snapshot);
   row.object = bytes;
@@ -94,7 +95,7 @@ publish (PvStore *store, GArray *packs, PvSnapshot *snapshot, const char *object
       if (!pv_publish (object, path, error))
         return FALSE;
     }
-  return index_commit (index, snapshot, error);
+  return index_commit (store, index, snapshot, error);
 }
 
 gboolean

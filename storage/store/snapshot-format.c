@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chunk/compress.h"
+#include "chunk/seal.h"
 #include "util/cursor.h"
 #include "util/error.h"
 
@@ -16,9 +17,11 @@ enum
 {
   FORMAT_VERSION = 1,
   CIPHER_NONE = 0,
+  CIPHER_AES_256_GCM = 1,
   ENCODING_RAW = 0,
   ENCODING_ZSTD = 1,
   MAGIC_SIZE = 8,
+  CIPHER_OFFSET = 10,
   ENCODING_OFFSET = 11,
   SIZE_OFFSET = 12,
   STATE_RESERVED = 7,
@@ -141,7 +144,7 @@ read_reserved (PvCursor *c, gsize size, GError **error)
 }
 
 static gboolean
-parse_header (PvCursor *c, guint8 *encoding, GError **error)
+parse_header (PvCursor *c, gboolean *encrypted, guint8 *encoding, GError **error)
 {
   const guint8 *found = pv_cursor_bytes (c, MAGIC_SIZE);
   guint16 version = pv_cursor_le16 (c);
@@ -154,11 +157,12 @@ parse_header (PvCursor *c, guint8 *encoding, GError **error)
     return FALSE;
   if (memcmp (found, magic, MAGIC_SIZE) != 0)
     return pv_corrupt (error, "wrong magic");
-  if (version != FORMAT_VERSION || cipher != CIPHER_NONE || *encoding > ENCODING_ZSTD)
+  if (version != FORMAT_VERSION || cipher > CIPHER_AES_256_GCM || *encoding > ENCODING_ZSTD)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "version %u, cipher %u, encoding %u: made by a newer pagevault",
                      version, cipher, *encoding);
   if (size != c->size)
     return pv_corrupt (error, "%u bytes wanted, %" G_GSIZE_FORMAT " there", size, c->size);
+  *encrypted = cipher != CIPHER_NONE;
   return TRUE;
 }
 
@@ -256,17 +260,99 @@ decode_body (PvCursor *c, guint8 encoding, GBytes *bytes, GError **error)
   return pv_decompress (c->data + c->offset, c->size - c->offset, size, error);
 }
 
+/* --- encryption --------------------------------------------------------------------------------------------------- */
+
+/* (transfer full): header, salt, encrypted body, tag. */
+GBytes *
+pv_snapshot_encrypt (GBytes *bytes, PvStoreKey *key, GError **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  gsize total = size + PV_SALT_SIZE + PV_SEAL_TAG_SIZE;
+  guint32 wire = GUINT32_TO_LE ((guint32) total);
+  guint8 salt[PV_SALT_SIZE];
+  const PvSeal seal = { key, PV_SEAL_SNAPSHOT, salt, 0 };
+  g_autofree guint8 *out = NULL;
+  guint8 *body;
+
+  if (total > PV_SNAPSHOT_OBJECT_MAX)
+    {
+      pv_throw (error, PV_ERROR_INVALID, "snapshot object of %" G_GSIZE_FORMAT " bytes: it is too large", total);
+      return NULL;
+    }
+  if (!pv_random_bytes (salt, sizeof salt, error))
+    return NULL;
+  out = g_malloc (total);
+  body = out + HEADER_SIZE + PV_SALT_SIZE;
+  memcpy (out, data, HEADER_SIZE);
+  out[CIPHER_OFFSET] = CIPHER_AES_256_GCM;
+  memcpy (out + SIZE_OFFSET, &wire, sizeof wire);
+  memcpy (out + HEADER_SIZE, salt, sizeof salt);
+  memcpy (body, data + HEADER_SIZE, size - HEADER_SIZE);
+  pv_seal_close (&seal, out, HEADER_SIZE, body, size - HEADER_SIZE, body + size - HEADER_SIZE);
+  return g_bytes_new_take (g_steal_pointer (&out), total);
+}
+
+/* (transfer full): the object as it would be without encryption, but for its header. */
+static GBytes *
+decrypt (const guint8 *data, gsize size, PvStoreKey *key, GError **error)
+{
+  const PvSeal seal = { key, PV_SEAL_SNAPSHOT, data + HEADER_SIZE, 0 };
+  const guint8 *body = data + HEADER_SIZE + PV_SALT_SIZE;
+  g_autofree guint8 *plain = NULL;
+  gsize body_size;
+
+  if (size < HEADER_SIZE + PV_SALT_SIZE + PV_SEAL_TAG_SIZE)
+    {
+      pv_corrupt (error, "only %" G_GSIZE_FORMAT " bytes", size);
+      return NULL;
+    }
+  body_size = size - HEADER_SIZE - PV_SALT_SIZE - PV_SEAL_TAG_SIZE;
+  plain = g_malloc (HEADER_SIZE + body_size);
+  memcpy (plain, data, HEADER_SIZE);
+  if (!pv_seal_open (&seal, data, HEADER_SIZE, body, body_size, body + body_size, plain + HEADER_SIZE))
+    {
+      pv_corrupt (error, "it was tampered with, or is of another key");
+      return NULL;
+    }
+  return g_bytes_new_take (g_steal_pointer (&plain), HEADER_SIZE + body_size);
+}
+
+/* (transfer full): @bytes, decrypted if need be. */
+static GBytes *
+open_object (GBytes *bytes, gboolean encrypted, PvStoreKey *key, GError **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+
+  if (encrypted && key != NULL)
+    return decrypt (data, size, key, error);
+  if (!encrypted && key == NULL)
+    return g_bytes_ref (bytes);
+  if (encrypted)
+    pv_throw (error, PV_ERROR_DENIED, "it is encrypted: the key of its store is needed");
+  else
+    pv_corrupt (error, "it is not encrypted, but its store is: somebody else has put it there");
+  return NULL;
+}
+
 gboolean
-pv_snapshot_decode (PvSnapshot *self, GBytes *bytes, GError **error)
+pv_snapshot_decode (PvSnapshot *self, GBytes *bytes, PvStoreKey *key, GError **error)
 {
   gsize size;
   const guint8 *data = g_bytes_get_data (bytes, &size);
   PvCursor c = PV_CURSOR_INIT (data, size);
+  g_autoptr(GBytes) object = NULL;
   g_autoptr(GBytes) body = NULL;
+  gboolean encrypted = FALSE;
   guint8 encoding;
 
-  if (!parse_header (&c, &encoding, error))
+  if (!parse_header (&c, &encrypted, &encoding, error))
     return FALSE;
-  body = decode_body (&c, encoding, bytes, error);
+  object = open_object (bytes, encrypted, key, error);
+  if (object == NULL)
+    return FALSE;
+  c.data = g_bytes_get_data (object, &c.size);
+  body = decode_body (&c, encoding, object, error);
   return body != NULL && parse_body (self, body, error);
 }

@@ -30,8 +30,8 @@ gint pv_snapshot_compare_volumes (gconstpointer a, gconstpointer b);
 
 /* (transfer full): the object. */
 GBytes *pv_snapshot_encode (PvSnapshot *self);
-/* Fills @self, which is empty, from the object; what the layout alone does not tell is not checked. PV_ERROR_CORRUPT,
- * UNSUPPORTED. */
-gboolean pv_snapshot_decode (PvSnapshot *self, GBytes *bytes, GError **error);
+/* Fills @self, which is empty, from the object; @key: (nullable): it is encrypted with it. What the layout alone does
+ * not tell is not checked. PV_ERROR_CORRUPT, UNSUPPORTED, DENIED without the key. */
+gboolean pv_snapshot_decode (PvSnapshot *self, GBytes *bytes, PvStoreKey *key, GError **error);
 
 G_END_DECLS

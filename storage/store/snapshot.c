@@ -220,6 +220,12 @@ pv_snapshot_serialize (PvSnapshot *self)
 PvSnapshot *
 pv_snapshot_parse (GBytes *bytes, guint64 stored_size, GError **error)
 {
+  return pv_snapshot_parse_with_key (bytes, NULL, stored_size, error);
+}
+
+PvSnapshot *
+pv_snapshot_parse_with_key (GBytes *bytes, PvStoreKey *key, guint64 stored_size, GError **error)
+{
   g_autoptr(PvSnapshot) self = alloc_snapshot ();
   g_autoptr(GError) why = NULL;
 
@@ -228,7 +234,7 @@ pv_snapshot_parse (GBytes *bytes, guint64 stored_size, GError **error)
       pv_corrupt (error, "snapshot object of %" G_GSIZE_FORMAT " bytes", g_bytes_get_size (bytes));
       return NULL;
     }
-  if (!pv_snapshot_decode (self, bytes, error))
+  if (!pv_snapshot_decode (self, bytes, key, error))
     {
       g_prefix_error (error, "snapshot object: ");
       return NULL;

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "chunk/name.h"
+#include "chunk/store-key.h"
 
 G_BEGIN_DECLS
 
@@ -97,5 +98,11 @@ GPtrArray *pv_snapshot_attachments (PvSnapshot *self);
  * @stored_size is not part of them. */
 GBytes *pv_snapshot_serialize (PvSnapshot *self);
 PvSnapshot *pv_snapshot_parse (GBytes *bytes, guint64 stored_size, GError **error);
+/* Likewise with the key of an encrypted store, whose objects are encrypted: PV_ERROR_CORRUPT for one that is not, was
+ * tampered with, or is of another key. @key NULL: as pv_snapshot_parse(), for which an encrypted object is
+ * PV_ERROR_DENIED. */
+PvSnapshot *pv_snapshot_parse_with_key (GBytes *bytes, PvStoreKey *key, guint64 stored_size, GError **error);
+/* (transfer full): the object @bytes of pv_snapshot_new(), encrypted with @key under a salt of its own. */
+GBytes *pv_snapshot_encrypt (GBytes *bytes, PvStoreKey *key, GError **error);
 
 G_END_DECLS

@@ -15,9 +15,10 @@ static const char magic[] = "pagevault store\n";
 enum
 {
   CIPHER_NONE = 0,
+  CIPHER_AES_256_GCM = 1,
   MAGIC_SIZE = 16,
   UUID_SIZE = 16,
-  KEY_SLOTS_SIZE = 8 * 192,
+  KEY_SLOTS_SIZE = PV_STORE_KEY_SLOTS * PV_KEY_SLOT_SIZE,
   DIGEST_OFFSET = PV_STORE_FORMAT_SIZE - PV_NAME_SIZE,
 };
 G_STATIC_ASSERT (sizeof magic - 1 == MAGIC_SIZE);
@@ -28,6 +29,7 @@ pv_store_format_init (PvStoreFormat *self)
 {
   g_autofree char *uuid = g_uuid_string_random ();
 
+  memset (self, 0, sizeof *self);
   g_strlcpy (self->uuid, uuid, sizeof self->uuid);
   self->time = g_get_real_time ();
 }
@@ -42,6 +44,16 @@ append_uuid (GByteArray *out, const char *uuid)
       pv_append_u8 (out, (guint8) (g_ascii_xdigit_value (at[0]) << 4 | g_ascii_xdigit_value (at[1])));
       at++;
     }
+}
+
+void
+pv_store_format_uuid (const PvStoreFormat *self, guint8 *uuid)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_sized_new (UUID_SIZE);
+
+  append_uuid (bytes, self->uuid);
+  g_assert (bytes->len == PV_KEY_UUID_SIZE);
+  memcpy (uuid, bytes->data, PV_KEY_UUID_SIZE);
 }
 
 static void
@@ -73,8 +85,8 @@ pv_store_format_serialize (const PvStoreFormat *self)
 
   g_byte_array_append (out, (const guint8 *) magic, MAGIC_SIZE);
   pv_append_le16 (out, PV_STORE_FORMAT_VERSION);
-  pv_append_u8 (out, CIPHER_NONE);
-  pv_append_u8 (out, 0);
+  pv_append_u8 (out, self->n_key_slots > 0 ? CIPHER_AES_256_GCM : CIPHER_NONE);
+  pv_append_u8 (out, (guint8) self->n_key_slots);
   pv_append_le32 (out, 0);
   pv_append_le32 (out, 0);
   pv_append_le32 (out, PV_STORE_FORMAT_SIZE);
@@ -83,7 +95,9 @@ pv_store_format_serialize (const PvStoreFormat *self)
   pv_append_le16 (out, PV_NODE_FANOUT);
   pv_append_le16 (out, 0);
   pv_append_le64 (out, (guint64) self->time);
-  pv_append_zeros (out, KEY_SLOTS_SIZE + PV_NAME_SIZE);
+  for (guint i = 0; i < PV_STORE_KEY_SLOTS; i++)
+    g_byte_array_append (out, self->key_slots[i].bytes, PV_KEY_SLOT_SIZE);
+  pv_append_zeros (out, PV_NAME_SIZE);
   g_assert (out->len == PV_STORE_FORMAT_SIZE);
   digest (out->data, DIGEST_OFFSET, out->data + DIGEST_OFFSET);
   return g_byte_array_free_to_bytes (out);
@@ -91,7 +105,7 @@ pv_store_format_serialize (const PvStoreFormat *self)
 
 /* What may be newer rather than damaged. */
 static gboolean
-check_supported (PvCursor *c, GError **error)
+check_supported (PvCursor *c, PvStoreFormat *self, GError **error)
 {
   guint16 version = pv_cursor_le16 (c);
   guint8 cipher = pv_cursor_u8 (c);
@@ -103,11 +117,28 @@ check_supported (PvCursor *c, GError **error)
   if (version != PV_STORE_FORMAT_VERSION || required != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "version %u, features %#x: made by a newer pagevault", version,
                      required);
-  if (cipher != CIPHER_NONE)
-    return pv_throw (error, PV_ERROR_UNSUPPORTED, "the store is encrypted, which this pagevault cannot read");
-  if (n_key_slots != 0)
-    return pv_corrupt (error, "key slots without a cipher");
+  if (cipher != CIPHER_NONE && cipher != CIPHER_AES_256_GCM)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED, "encrypted in a way that this pagevault cannot read");
+  if (n_key_slots > PV_STORE_KEY_SLOTS || (n_key_slots > 0) != (cipher != CIPHER_NONE))
+    return pv_corrupt (error, "%u key slots with cipher %u", n_key_slots, cipher);
+  self->n_key_slots = n_key_slots;
   return TRUE;
+}
+
+static gboolean
+check_key_slots (PvCursor *c, PvStoreFormat *self, GError **error)
+{
+  for (guint i = 0; i < PV_STORE_KEY_SLOTS; i++)
+    {
+      PvKeySlot *slot = &self->key_slots[i];
+
+      pv_cursor_copy (c, slot->bytes, PV_KEY_SLOT_SIZE);
+      if (!pv_key_slot_check (slot, error))
+        return FALSE;
+      if ((pv_key_slot_kind (slot) != PV_KEY_SLOT_EMPTY) != (i < self->n_key_slots))
+        return pv_corrupt (error, "key slot %u of %u", i + 1, self->n_key_slots);
+    }
+  return pv_cursor_ok (c, error);
 }
 
 static gboolean
@@ -119,13 +150,13 @@ check_rest (PvCursor *c, PvStoreFormat *self, GError **error)
   guint16 reserved = pv_cursor_le16 (c);
 
   self->time = (gint64) pv_cursor_le64 (c);
-  if (pv_is_zero (uuid, UUID_SIZE) || !pv_is_zero (pv_cursor_bytes (c, KEY_SLOTS_SIZE), KEY_SLOTS_SIZE))
-    return pv_corrupt (error, "no UUID, or key slots without a cipher");
+  if (pv_is_zero (uuid, UUID_SIZE))
+    return pv_corrupt (error, "it has no UUID");
   if (chunk_size != PV_CHUNK_SIZE || fanout != PV_NODE_FANOUT || reserved != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "chunks of %u bytes, nodes of %u names: made by a newer pagevault",
                      chunk_size, fanout);
   uuid_to_string (uuid, self->uuid);
-  return TRUE;
+  return check_key_slots (c, self, error);
 }
 
 gboolean
@@ -145,7 +176,7 @@ pv_store_format_parse (GBytes *bytes, PvStoreFormat *self, GError **error)
   digest (data, size - PV_NAME_SIZE, wanted);
   if (memcmp (wanted, data + size - PV_NAME_SIZE, PV_NAME_SIZE) != 0)
     return pv_corrupt (error, "the digest of the format marker does not match");
-  if (!check_supported (&c, error))
+  if (!check_supported (&c, self, error))
     return FALSE;
   pv_cursor_le32 (&c); /* optional features */
   if (pv_cursor_le32 (&c) != PV_STORE_FORMAT_SIZE || size != PV_STORE_FORMAT_SIZE)

@@ -21,6 +21,8 @@ pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapsh
   g_autofree char *path = g_build_filename (pv_store_scratch_path (scratch), PV_SCRATCH_BASE, NULL);
   g_autofree char *temporary = g_strconcat (path, ".new", NULL);
   g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
+  g_autofree char *domain = pv_store_index_domain (self, pv_snapshot_domain (snapshot));
+  g_autofree char *name = pv_store_index_name (self, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot));
   g_autoptr(PvSnapshotRow) row = NULL;
   gsize size;
   const guint8 *data = g_bytes_get_data (bytes, &size);
@@ -28,7 +30,7 @@ pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapsh
 
   if (fd < 0 || !pv_write_all (fd, data, size, temporary, error) || !pv_rename (temporary, path, error))
     return FALSE;
-  row = pv_index_snapshot (self->index, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot), error);
+  row = pv_index_snapshot (self->index, domain, name, error);
   if (row == NULL)
     return FALSE;
   return pv_name_equal (&row->id, pv_snapshot_id (snapshot))

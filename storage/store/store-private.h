@@ -19,6 +19,7 @@ struct _PvStore
   char *lock;
   char *format;
   char uuid[37];
+  PvStoreKey *key;        /* (owned) (nullable): of an encrypted store */
   PvIndex *index;         /* (owned) */
   PvObjectReader *reader; /* (owned) */
 };
@@ -29,6 +30,15 @@ PvStore *pv_store_open_without_index (const char *directory, GError **error);
 /* Where a pack or a snapshot object lies (transfer full). */
 char *pv_store_pack_path (PvStore *self, const PvName *name);
 char *pv_store_snapshot_path (PvStore *self, const PvName *id);
+
+/* (transfer full): what the index has for a domain, and for a snapshot's name: they themselves, or keyed digests in an
+ * encrypted store. @domain NULL: NULL. */
+char *pv_store_index_domain (PvStore *self, const char *domain);
+char *pv_store_index_name (PvStore *self, const char *domain, const char *name);
+/* The snapshot in a row of the index, or a file of STORE/snapshots or of a pin. */
+PvSnapshot *pv_store_parse_snapshot (PvStore *self, GBytes *bytes, guint64 stored_size, GError **error);
+/* TRUE when the index has @snapshot under its own name. */
+gboolean pv_store_row_is_of (PvStore *self, const PvSnapshotRow *row, PvSnapshot *snapshot);
 
 /* flock()s STORE/lock: LOCK_SH while publishing and committing, and while a directory below tmp is being made; LOCK_EX
  * for removing what nobody refers to. | LOCK_NB: PV_ERROR_BUSY. The lock is held as long as the descriptor is open. */

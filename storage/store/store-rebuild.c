@@ -114,7 +114,7 @@ add_pack (Rebuild *r, PvIndexWriter *writer, const PvName *name, GError **error)
   g_autoptr(PvPackReader) pack = pv_pack_reader_open (path, name, &why);
   guint32 number;
 
-  if (pack != NULL)
+  if (pack != NULL && pv_pack_reader_unlock (pack, r->store->key, &why))
     return pv_index_writer_add_pack (writer, name, pv_pack_reader_size (pack), pv_pack_reader_n_objects (pack),
                                      &number, error)
            && add_objects (writer, pack, number, error);
@@ -161,10 +161,10 @@ compare_times (gconstpointer a, gconstpointer b)
 }
 
 static PvSnapshot *
-read_snapshot (const char *path, const PvName *id, GError **error)
+read_snapshot (Rebuild *r, const char *path, const PvName *id, GError **error)
 {
   g_autoptr(GBytes) bytes = pv_read_file (path, PV_SNAPSHOT_OBJECT_MAX, error);
-  g_autoptr(PvSnapshot) snapshot = bytes != NULL ? pv_snapshot_parse (bytes, 0, error) : NULL;
+  g_autoptr(PvSnapshot) snapshot = bytes != NULL ? pv_store_parse_snapshot (r->store, bytes, 0, error) : NULL;
 
   if (snapshot != NULL && !pv_name_equal (pv_snapshot_id (snapshot), id))
     {
@@ -187,7 +187,7 @@ read_snapshots (Rebuild *r, GError **error)
       const PvName *id = &g_array_index (ids, PvName, i);
       g_autofree char *path = pv_store_snapshot_path (r->store, id);
       g_autoptr(GError) why = NULL;
-      PvSnapshot *snapshot = read_snapshot (path, id, &why);
+      PvSnapshot *snapshot = read_snapshot (r, path, id, &why);
 
       if (snapshot != NULL)
         g_ptr_array_add (snapshots, snapshot);
@@ -220,9 +220,11 @@ static gboolean
 list_snapshot (Rebuild *r, PvSnapshot *snapshot, guint64 stored_size, GError **error)
 {
   g_autoptr(GBytes) bytes = pv_snapshot_serialize (snapshot);
+  g_autofree char *domain = pv_store_index_domain (r->store, pv_snapshot_domain (snapshot));
+  g_autofree char *name = pv_store_index_name (r->store, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot));
   PvSnapshotRow row = { .id = *pv_snapshot_id (snapshot),
-                        .domain = (char *) pv_snapshot_domain (snapshot),
-                        .name = (char *) pv_snapshot_name (snapshot),
+                        .domain = domain,
+                        .name = name,
                         .time = pv_snapshot_time (snapshot),
                         .stored_size = stored_size + g_bytes_get_size (bytes),
                         .object = bytes };
@@ -300,7 +302,7 @@ pv_store_rebuild_index (const char *directory, GPtrArray *dropped, PvStoreProgre
   r.store->index = pv_index_open (pv_store_scratch_path (r.scratch), TRUE, error);
   if (r.store->index == NULL)
     return FALSE;
-  r.store->reader = pv_object_reader_new (r.store->index, r.store->packs);
+  r.store->reader = pv_object_reader_new (r.store->index, r.store->packs, r.store->key);
   if (!add_packs (&r, error) || !add_snapshots (&r, error))
     return FALSE;
   g_clear_pointer (&r.store->reader, pv_object_reader_free);

@@ -141,7 +141,7 @@ pv_store_scratch_bases (PvStore *self, GError **error)
         continue;
       if (!has_owner (directory))
         continue;
-      base = bytes != NULL ? pv_snapshot_parse (bytes, 0, &why) : NULL;
+      base = bytes != NULL ? pv_store_parse_snapshot (self, bytes, 0, &why) : NULL;
       if (base == NULL)
         {
           g_propagate_prefixed_error (error, g_steal_pointer (&why), "'%s': ", path);

@@ -141,7 +141,7 @@ verify_pack (Verify *v, const PvPackRow *row)
   g_autofree char *hex = pv_name_to_hex (&row->name);
   g_autofree char *path = pv_store_pack_path (v->store, &row->name);
   g_autofree char *what = g_strdup_printf ("pack %s", hex);
-  g_autoptr(PvNamer) namer = pv_namer_new (NULL);
+  g_autoptr(PvNamer) namer = pv_namer_new (pv_store_key_for_names (v->store->key));
   g_autoptr(GError) error = NULL;
   g_autoptr(PvPackReader) pack = pv_pack_reader_open (path, &row->name, &error);
   PackDamage damage = { .v = v, .row = row, .what = what };
@@ -152,7 +152,8 @@ verify_pack (Verify *v, const PvPackRow *row)
     lose_pack (&damage, error->message);
   else if (pv_pack_reader_size (pack) != row->size || pv_pack_reader_n_objects (pack) != row->n_objects)
     lose_pack (&damage, "it has not the size that the index says");
-  else if (!pv_pack_reader_verify (pack, namer, NULL, on_damaged_object, &damage, &error))
+  else if (!pv_pack_reader_unlock (pack, v->store->key, &error)
+           || !pv_pack_reader_verify (pack, namer, NULL, on_damaged_object, &damage, &error))
     lose_pack (&damage, error->message);
 }
 
@@ -200,15 +201,13 @@ verify_packs (Verify *v, GArray *packs, GError **error)
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 static PvSnapshot *
-parse_as (GBytes *bytes, const PvSnapshotRow *row, GError **error)
+parse_as (Verify *v, GBytes *bytes, const PvSnapshotRow *row, GError **error)
 {
-  g_autoptr(PvSnapshot) snapshot = pv_snapshot_parse (bytes, row->stored_size, error);
+  g_autoptr(PvSnapshot) snapshot = pv_store_parse_snapshot (v->store, bytes, row->stored_size, error);
 
   if (snapshot == NULL)
     return NULL;
-  if (!pv_name_equal (pv_snapshot_id (snapshot), &row->id)
-      || !g_str_equal (pv_snapshot_domain (snapshot), row->domain)
-      || !g_str_equal (pv_snapshot_name (snapshot), row->name))
+  if (!pv_store_row_is_of (v->store, row, snapshot))
     {
       pv_corrupt (error, "it is not what its name says");
       return NULL;
@@ -220,16 +219,20 @@ parse_as (GBytes *bytes, const PvSnapshotRow *row, GError **error)
 static gboolean
 verify_snapshot (Verify *v, const PvSnapshotRow *row, GError **error)
 {
-  g_autofree char *full_name = g_strdup_printf ("%s@%s", row->domain, row->name);
-  g_autofree char *what = g_strdup_printf ("snapshot %s", full_name);
+  g_autofree char *full_name = NULL, *what = NULL;
   g_autofree char *path = pv_store_snapshot_path (v->store, &row->id);
   g_autoptr(GError) file_error = NULL;
   g_autoptr(GError) row_error = NULL;
   g_autoptr(GBytes) bytes = pv_read_file (path, PV_SNAPSHOT_OBJECT_MAX, &file_error);
-  g_autoptr(PvSnapshot) from_file = bytes != NULL ? parse_as (bytes, row, &file_error) : NULL;
-  g_autoptr(PvSnapshot) from_row = parse_as (row->object, row, &row_error);
+  g_autoptr(PvSnapshot) from_file = bytes != NULL ? parse_as (v, bytes, row, &file_error) : NULL;
+  g_autoptr(PvSnapshot) from_row = parse_as (v, row->object, row, &row_error);
+  PvSnapshot *either = from_file != NULL ? from_file : from_row;
   g_autoptr(PvSnapshotRow) again = NULL;
 
+  /* in an encrypted store the row itself tells no names */
+  full_name = either != NULL ? g_strdup (pv_snapshot_full_name (either))
+                             : g_strdup_printf ("%s@%s", row->domain, row->name);
+  what = g_strdup_printf ("snapshot %s", full_name);
   if (bytes != NULL)
     v->result->checked_bytes += g_bytes_get_size (bytes);
   if (from_file == NULL && (again = pv_index_snapshot (v->store->index, row->domain, row->name, NULL)) == NULL)
@@ -244,9 +247,7 @@ verify_snapshot (Verify *v, const PvSnapshotRow *row, GError **error)
       g_prefix_error (&row_error, "its row in the index: ");
       pv_damage_map_hit (v->map, pv_damage_map_report (v->map, what, row_error->message), full_name);
     }
-  if (from_file == NULL && from_row == NULL)
-    return TRUE;
-  return pv_damage_map_add_snapshot (v->map, from_file != NULL ? from_file : from_row, v->cancellable, error);
+  return either == NULL || pv_damage_map_add_snapshot (v->map, either, v->cancellable, error);
 }
 
 static gboolean
@@ -291,7 +292,7 @@ pv_store_verify (PvStore *self, PvVerifyResult *result, PvStoreProgressFunc prog
   g_cond_init (&v.done_one);
   result->checked_bytes = 0;
   result->damaged = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_damage_free);
-  v.reader = pv_object_reader_new (self->index, self->packs);
+  v.reader = pv_object_reader_new (self->index, self->packs, self->key);
   v.map = pv_damage_map_new (self->index, v.reader, result->damaged);
   ok = verify_all (&v, &why);
   if (!ok && is_corrupt (why))

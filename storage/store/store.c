@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "store/pack-source.h"
-#include "store/store-format.h"
+#include "store/store-keys.h"
+#include "store/unlock.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/snapshot-name.h"
@@ -75,6 +76,7 @@ pv_store_unref (PvStore *self)
     pv_pack_source_detach (self->index);
   g_clear_pointer (&self->reader, pv_object_reader_free);
   g_clear_pointer (&self->index, pv_index_unref);
+  g_clear_pointer (&self->key, pv_store_key_unref);
   g_free (self->directory);
   g_free (self->packs);
   g_free (self->snapshots);
@@ -162,13 +164,12 @@ make_directory (const char *path, GError **error)
 /* Two may come here at once: the lock makes one wait, and then find the store made. A crash anywhere leaves FOUND_HALF,
  * which the next one completes; the format marker is the last step. */
 static gboolean
-make_store (PvStore *self, GError **error)
+make_store (PvStore *self, const PvStoreFormat *format, GError **error)
 {
   g_autofree char *parent = g_path_get_dirname (self->directory);
   g_autoptr(PvIndex) index = NULL;
   g_autoptr(GBytes) marker = NULL;
   g_auto(PvFd) guard = PV_FD_NONE;
-  PvStoreFormat format;
   Found found;
 
   if (!pv_mkdirs (parent, 0755, error) || !make_directory (self->directory, error))
@@ -177,7 +178,7 @@ make_store (PvStore *self, GError **error)
   if (guard < 0 || !look (self, &found, error))
     return FALSE;
   if (found == FOUND_STORE)
-    return TRUE;
+    return pv_throw (error, PV_ERROR_EXISTS, "there is a store in '%s' already", self->directory);
   if (found == FOUND_OTHER)
     return pv_throw (error, PV_ERROR_INVALID, "'%s' holds something else: no store is made there", self->directory);
   if (chmod (self->directory, 0700) < 0)
@@ -188,14 +189,23 @@ make_store (PvStore *self, GError **error)
   index = pv_index_open (self->directory, TRUE, error);
   if (index == NULL || !pv_fsync_dir (parent, error))
     return FALSE;
-  pv_store_format_init (&format);
-  marker = pv_store_format_serialize (&format);
+  marker = pv_store_format_serialize (format);
   return pv_write_file (self->format, g_bytes_get_data (marker, NULL), g_bytes_get_size (marker), error);
+}
+
+gboolean
+pv_store_create (const char *directory, const PvStoreFormat *format, GError **error)
+{
+  g_autoptr(PvStore) self = alloc_store (directory);
+
+  return make_store (self, format, error);
 }
 
 static gboolean
 ensure_made (PvStore *self, PvStoreOpenFlags flags, GError **error)
 {
+  g_autoptr(GError) why = NULL;
+  PvStoreFormat format;
   Found found;
 
   if (!look (self, &found, error))
@@ -206,7 +216,15 @@ ensure_made (PvStore *self, PvStoreOpenFlags flags, GError **error)
     return TRUE;
   if ((flags & PV_STORE_OPEN_CREATE) == 0)
     return pv_throw (error, PV_ERROR_NOT_FOUND, "there is no store in '%s': run 'pagevault init'", self->directory);
-  return make_store (self, error);
+  if (pv_unlock_is_expected ())
+    return pv_throw (error, PV_ERROR_NOT_FOUND,
+                     "there is no store in '%s', and only 'pagevault init --encrypt' makes one that has a pass phrase",
+                     self->directory);
+  pv_store_format_init (&format);
+  if (make_store (self, &format, &why) || g_error_matches (why, PV_ERROR, PV_ERROR_EXISTS))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
@@ -216,6 +234,7 @@ check_format (PvStore *self, GError **error)
 {
   g_autoptr(GBytes) bytes = pv_read_file (self->format, PV_STORE_FORMAT_MAX, error);
   const char *directories[] = { self->packs, self->snapshots, self->tmp };
+  g_autoptr(GError) why = NULL;
   PvStoreFormat format;
 
   if (bytes == NULL)
@@ -226,6 +245,9 @@ check_format (PvStore *self, GError **error)
       return FALSE;
     }
   g_strlcpy (self->uuid, format.uuid, sizeof self->uuid);
+  self->key = pv_unlock (self->directory, &format, &why);
+  if (why != NULL)
+    return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (directories); i++)
     {
       struct stat st;
@@ -259,7 +281,7 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
       g_prefix_error (error, "store '%s': ", self->directory);
       return NULL;
     }
-  self->reader = pv_object_reader_new (self->index, self->packs);
+  self->reader = pv_object_reader_new (self->index, self->packs, self->key);
   pv_pack_source_attach (self->index, self->reader);
   if (!pv_index_reap (self->index, error) || !pv_store_sweep_scratch (self, error))
     {
@@ -271,19 +293,49 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
 
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
-static PvSnapshot *
-parse_row (const PvSnapshotRow *row, GError **error)
+char *
+pv_store_index_domain (PvStore *self, const char *domain)
 {
-  g_autoptr(PvSnapshot) snapshot = pv_snapshot_parse (row->object, row->stored_size, error);
+  return self->key != NULL && domain != NULL ? pv_store_key_hide (self->key, "domain", domain) : g_strdup (domain);
+}
+
+char *
+pv_store_index_name (PvStore *self, const char *domain, const char *name)
+{
+  g_autofree char *full_name = g_strconcat (domain, "@", name, NULL);
+
+  return self->key != NULL ? pv_store_key_hide (self->key, "name", full_name) : g_strdup (name);
+}
+
+PvSnapshot *
+pv_store_parse_snapshot (PvStore *self, GBytes *bytes, guint64 stored_size, GError **error)
+{
+  return pv_snapshot_parse_with_key (bytes, self->key, stored_size, error);
+}
+
+gboolean
+pv_store_row_is_of (PvStore *self, const PvSnapshotRow *row, PvSnapshot *snapshot)
+{
+  g_autofree char *domain = pv_store_index_domain (self, pv_snapshot_domain (snapshot));
+  g_autofree char *name = pv_store_index_name (self, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot));
+
+  return pv_name_equal (pv_snapshot_id (snapshot), &row->id) && g_str_equal (domain, row->domain)
+         && g_str_equal (name, row->name);
+}
+
+static PvSnapshot *
+parse_row (PvStore *self, const PvSnapshotRow *row, GError **error)
+{
+  g_autoptr(PvSnapshot) snapshot = pv_store_parse_snapshot (self, row->object, row->stored_size, error);
 
   if (snapshot == NULL)
     {
       g_prefix_error (error, "snapshot %s@%s: ", row->domain, row->name);
       return NULL;
     }
-  if (!pv_name_equal (pv_snapshot_id (snapshot), &row->id))
+  if (!pv_store_row_is_of (self, row, snapshot))
     {
-      pv_corrupt (error, "snapshot %s@%s: the index has other bytes than its id says: run 'pagevault verify'",
+      pv_corrupt (error, "snapshot %s@%s: the index has other bytes than its id and name say: run 'pagevault verify'",
                   row->domain, row->name);
       return NULL;
     }
@@ -293,20 +345,31 @@ parse_row (const PvSnapshotRow *row, GError **error)
 GPtrArray *
 pv_store_list (PvStore *self, const char *domain, GError **error)
 {
-  g_autoptr(GPtrArray) rows = pv_index_snapshots (self->index, domain, error);
+  g_autofree char *index_domain = pv_store_index_domain (self, domain);
+  g_autoptr(GPtrArray) rows = pv_index_snapshots (self->index, index_domain, error);
   g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_snapshot_unref);
 
   if (rows == NULL)
     return NULL;
   for (guint i = 0; i < rows->len; i++)
     {
-      PvSnapshot *snapshot = parse_row (rows->pdata[i], error);
+      PvSnapshot *snapshot = parse_row (self, rows->pdata[i], error);
 
       if (snapshot == NULL)
         return NULL;
       g_ptr_array_add (list, snapshot);
     }
   return g_steal_pointer (&list);
+}
+
+/* As pv_index_snapshot(). */
+static PvSnapshotRow *
+find_row (PvStore *self, const char *domain, const char *name, GError **error)
+{
+  g_autofree char *index_domain = pv_store_index_domain (self, domain);
+  g_autofree char *index_name = pv_store_index_name (self, domain, name);
+
+  return pv_index_snapshot (self->index, index_domain, index_name, error);
 }
 
 PvSnapshot *
@@ -317,9 +380,9 @@ pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **e
 
   if (!pv_domain_name_check (domain, error) || !pv_snapshot_name_check (name, error))
     return NULL;
-  row = pv_index_snapshot (self->index, domain, name, &why);
+  row = find_row (self, domain, name, &why);
   if (row != NULL)
-    return parse_row (row, error);
+    return parse_row (self, row, error);
   if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
     pv_throw (error, PV_ERROR_NOT_FOUND, "there is no snapshot %s@%s: see 'pagevault list'", domain, name);
   else
@@ -330,14 +393,16 @@ pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **e
 PvSnapshot *
 pv_store_latest (PvStore *self, const char *domain, GError **error)
 {
+  g_autofree char *index_domain = NULL;
   g_autoptr(GPtrArray) rows = NULL;
 
   if (!pv_domain_name_check (domain, error))
     return NULL;
-  rows = pv_index_snapshots (self->index, domain, error);
+  index_domain = pv_store_index_domain (self, domain);
+  rows = pv_index_snapshots (self->index, index_domain, error);
   if (rows == NULL || rows->len == 0)
     return NULL;
-  return parse_row (rows->pdata[rows->len - 1], error);
+  return parse_row (self, rows->pdata[rows->len - 1], error);
 }
 
 /* After the row is gone nobody needs the file; should somebody be publishing just now, it is left to gc. */
@@ -366,8 +431,8 @@ pv_store_delete (PvStore *self, const char *domain, const char *name, GError **e
 
   if (!pv_domain_name_check (domain, error) || !pv_snapshot_name_check (name, error))
     return FALSE;
-  row = pv_index_snapshot (self->index, domain, name, &why);
-  if (row == NULL || !pv_index_delete_snapshot (self->index, domain, name, &why))
+  row = find_row (self, domain, name, &why);
+  if (row == NULL || !pv_index_delete_snapshot (self->index, row->domain, row->name, &why))
     {
       if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
         return pv_throw (error, PV_ERROR_NOT_FOUND, "there is no snapshot %s@%s: see 'pagevault list'", domain, name);

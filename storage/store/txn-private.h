@@ -104,7 +104,8 @@ void pv_ingest_stop (PvTxn *txn);
 
 /* --- node-sink.c -------------------------------------------------------------------------------------------------- */
 
-PvNodeSink *pv_node_sink_new (void);
+/* @key: (nullable): of an encrypted store. */
+PvNodeSink *pv_node_sink_new (const PvStoreKey *key);
 void pv_node_sink_free (PvNodeSink *self);
 /* Makes the tree of a volume whose chunks are all named, and sets volume->tree.root. */
 gboolean pv_node_sink_write_tree (PvVolumeWriter *volume, GError **error);

@@ -88,8 +88,9 @@ begin (PvTxn *self, const PvTxnOptions *options, GError **error)
   if (self->index == NULL || (options->base != NULL && !pin_base (self, options->base, error)))
     return FALSE;
   self->claims = pv_claim_set_new ();
-  self->nodes = pv_node_sink_new ();
-  self->sink = pv_pack_sink_new (pv_store_scratch_path (self->scratch), self->index, self->claims, error);
+  self->nodes = pv_node_sink_new (self->store->key);
+  self->sink = pv_pack_sink_new (pv_store_scratch_path (self->scratch), self->store->key, self->index, self->claims,
+                                 error);
   self->batches_max = (guint) MAX (buffer / (PV_BATCH_CHUNKS * PV_CHUNK_SIZE), 1);
   return self->sink != NULL && pv_ingest_start (self, options->n_threads, error);
 }
@@ -239,7 +240,7 @@ make_snapshot (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
 {
   g_autoptr(GArray) volumes = g_array_new (FALSE, FALSE, sizeof (PvVolume));
   g_autoptr(PvSnapshot) draft = NULL;
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr(GBytes) plain = NULL, bytes = NULL;
 
   for (guint i = 0; i < self->volumes->len; i++)
     {
@@ -256,19 +257,25 @@ make_snapshot (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
   draft = pv_snapshot_new (meta, (const PvVolume *) volumes->data, volumes->len, self->attachments, 0, error);
   if (draft == NULL)
     return NULL;
-  bytes = pv_snapshot_serialize (draft);
-  return pv_snapshot_parse (bytes, pv_pack_sink_size (self->sink) + g_bytes_get_size (bytes), error);
+  plain = pv_snapshot_serialize (draft);
+  bytes = self->store->key != NULL ? pv_snapshot_encrypt (plain, self->store->key, error) : g_bytes_ref (plain);
+  if (bytes == NULL)
+    return NULL;
+  return pv_store_parse_snapshot (self->store, bytes, pv_pack_sink_size (self->sink) + g_bytes_get_size (bytes), error);
 }
 
 static gboolean
 check_not_listed (PvTxn *self, const PvSnapshotMeta *meta, GError **error)
 {
+  g_autofree char *domain = NULL, *name = NULL;
   g_autoptr(PvSnapshotRow) row = NULL;
   g_autoptr(GError) why = NULL;
 
   if (!pv_domain_name_check (meta->domain, error) || !pv_snapshot_name_check (meta->name, error))
     return FALSE;
-  row = pv_index_snapshot (self->store->index, meta->domain, meta->name, &why);
+  domain = pv_store_index_domain (self->store, meta->domain);
+  name = pv_store_index_name (self->store, meta->domain, meta->name);
+  row = pv_index_snapshot (self->store->index, domain, name, &why);
   if (row != NULL)
     return pv_throw (error, PV_ERROR_EXISTS, "there is a snapshot %s@%s already", meta->domain, meta->name);
   if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))

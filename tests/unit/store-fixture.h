@@ -5,8 +5,9 @@
 #include <glib.h>
 #include <string.h>
 
-#include "store/store.h"
+#include "store/store-keys.h"
 #include "store/txn.h"
+#include "store/unlock.h"
 #include "store/volume-reader.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -31,6 +32,26 @@ fixture_open (Fixture *f)
   g_assert_no_error (error);
 }
 
+/* Makes the store an encrypted one, whose key this process knows from now on. */
+static inline void
+make_encrypted_store (const char *directory)
+{
+  g_autoptr(PvStoreKey) key = pv_store_key_new_random (NULL);
+  g_autoptr(GError) error = NULL;
+  guint8 uuid[PV_KEY_UUID_SIZE];
+  PvStoreFormat format;
+
+  pv_store_format_init (&format);
+  pv_store_format_uuid (&format, uuid);
+  g_assert_true (pv_key_slot_wrap_passphrase (&format.key_slots[0], key, (const guint8 *) "test", 4, PV_KEY_COST_MIN,
+                                              uuid, &error));
+  format.n_key_slots = 1;
+  g_assert_true (pv_store_create (directory, &format, &error));
+  g_assert_no_error (error);
+  pv_unlock_remember (format.uuid, key);
+}
+
+/* PAGEVAULT_TEST_ENCRYPTED in the environment: the same tests, with encrypted stores. */
 static inline void
 fixture_setup (Fixture *f, gconstpointer data)
 {
@@ -45,6 +66,8 @@ fixture_setup (Fixture *f, gconstpointer data)
       g_assert_no_error (error);
     }
   f->directory = g_build_filename (f->root, "store", NULL);
+  if (g_getenv ("PAGEVAULT_TEST_ENCRYPTED") != NULL)
+    make_encrypted_store (f->directory);
   fixture_open (f);
 }
 

@@ -127,7 +127,7 @@ test_names (Fixture *f, gconstpointer user_data)
   g_autoptr(PvVolumeReader) reader = open_volume (f->store, snapshot, PV_VOLUME_RAM, "ram");
   guint n = (SIZE + PV_CHUNK_SIZE - 1) / PV_CHUNK_SIZE;
   g_autofree PvName *names = g_new (PvName, n);
-  g_autoptr(PvNamer) namer = pv_namer_new (NULL);
+  g_autoptr(PvNamer) namer = pv_namer_new (pv_store_key_for_names (pv_store_get_key (f->store)));
   g_autoptr(GError) error = NULL;
 
   g_assert_true (pv_volume_reader_names (reader, 0, n, names, &error));
