@@ -45,6 +45,8 @@ void pv_capture_job_set_state (PvCaptureJob *self, PvCaptureState state);
 /* Emits progress, when it is time. */
 void pv_capture_job_progress (PvCaptureJob *self);
 
+/* What the engine holds; it may be prepared anew, or another one. */
+void pv_capture_job_forget_engine (PvCaptureJob *self);
 /* Sets .base and .txn. */
 gboolean pv_capture_job_begin_txn (PvCaptureJob *self, GError **error);
 /* All disks that take part, one after the other. */

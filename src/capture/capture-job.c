@@ -86,15 +86,13 @@ pv_capture_job_finalize (GObject *object)
 {
   PvCaptureJob *self = PV_CAPTURE_JOB (object);
 
-  g_clear_pointer (&self->capture.drain, pv_drain_free);
-  g_clear_pointer (&self->capture.ram, pv_ram_ingest_free);
+  pv_capture_job_forget_engine (self);
   g_clear_pointer (&self->txn, pv_txn_free);
   g_clear_pointer (&self->scratch, pv_store_scratch_free);
   g_clear_pointer (&self->base, pv_snapshot_unref);
   g_clear_pointer (&self->plan, pv_disk_plan_free);
   g_clear_pointer (&self->domain, pv_domain_xml_free);
   pv_documents_clear (&self->documents);
-  pv_fd_clear (&self->capture.channel);
   g_clear_pointer (&self->capture.events, pv_guest_events_free);
   g_clear_pointer (&self->capture.guardian, pv_guardian_free);
   g_clear_pointer (&self->capture.journal, pv_journal_free);

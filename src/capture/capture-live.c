@@ -112,12 +112,16 @@ begin_reading (PvCaptureJob *self, GError **error)
   return TRUE;
 }
 
-static void
-forget_engine (PvCaptureJob *self)
+void
+pv_capture_job_forget_engine (PvCaptureJob *self)
 {
-  g_clear_pointer (&self->capture.drain, pv_drain_free);
-  g_clear_pointer (&self->capture.ram, pv_ram_ingest_free);
-  pv_fd_clear (&self->capture.channel);
+  PvCapture *capture = &self->capture;
+
+  g_clear_pointer (&capture->drain, pv_drain_free);
+  if (capture->engine_data != NULL)
+    capture->free_engine_data (g_steal_pointer (&capture->engine_data));
+  g_clear_pointer (&capture->ram, pv_ram_ingest_free);
+  pv_fd_clear (&capture->channel);
 }
 
 static gboolean
@@ -128,15 +132,38 @@ prepare_engine (PvCaptureJob *self, const PvEngineOps *engine, GError **error)
   return engine->prepare (&self->capture, error);
 }
 
-/* A paused guest loses nothing by the paused engine. The qemu engine does not take it, and says why. */
-static void
-candidates (PvCaptureJob *self, const PvEngineOps *list[3])
+/* (transfer full): the names of those to try, in order. A paused guest loses nothing by the paused engine. The qemu
+ * engine does not take it, and says why. */
+static char **
+candidates (PvCaptureJob *self)
 {
   gboolean running = g_str_equal (self->capture.was, "running");
 
-  list[0] = &pv_engine_qemu;
-  list[1] = running ? &pv_engine_live : &pv_engine_paused;
-  list[2] = running ? &pv_engine_paused : &pv_engine_live;
+  if (!g_str_equal (self->options.engine, "auto"))
+    return g_strsplit (self->options.engine, ",", -1);
+  return g_strsplit (running ? "qemu,live,paused" : "qemu,paused,live", ",", -1);
+}
+
+static const PvEngineOps *
+find_engine (const char *name)
+{
+  static const PvEngineOps *const all[] = { &pv_engine_direct, &pv_engine_qemu, &pv_engine_live, &pv_engine_paused };
+
+  for (guint i = 0; i < G_N_ELEMENTS (all); i++)
+    if (g_str_equal (all[i]->name, name))
+      return all[i];
+  g_assert_not_reached (); /* the options were checked */
+}
+
+/* What the engine that failed has put into the transaction goes with it. */
+static gboolean
+begin_anew (PvCaptureJob *self, gboolean used, GError **error)
+{
+  if (!used)
+    return TRUE;
+  g_clear_pointer (&self->txn, pv_txn_free);
+  g_clear_pointer (&self->base, pv_snapshot_unref);
+  return pv_capture_job_begin_txn (self, error);
 }
 
 static gboolean
@@ -150,29 +177,28 @@ is_final (PvCaptureJob *self, const GError *error)
 static gboolean
 choose_engine (PvCaptureJob *self, GError **error)
 {
-  gboolean automatic = g_str_equal (self->options.engine, "auto");
-  const PvEngineOps *list[3];
+  g_auto(GStrv) names = candidates (self);
 
-  candidates (self, list);
-  for (guint i = 0; i < G_N_ELEMENTS (list); i++)
+  for (guint i = 0; names[i] != NULL; i++)
     {
+      const PvEngineOps *engine = find_engine (names[i]);
       g_autoptr(GError) local = NULL;
+      gboolean used;
 
-      if (!automatic && !g_str_equal (self->options.engine, list[i]->name))
-        continue;
-      if (self->options.quiesce && list[i] == &pv_engine_live)
+      if (self->options.quiesce && engine == &pv_engine_live)
         pv_throw (&local, PV_ERROR_UNSUPPORTED,
                   "with --quiesce the guest's file systems would stay frozen while its memory is copied");
-      else if (prepare_engine (self, list[i], &local))
+      else if (prepare_engine (self, engine, &local))
         return TRUE;
-      forget_engine (self);
-      if (!automatic || is_final (self, local))
+      used = self->capture.ram != NULL && pv_ram_ingest_total (self->capture.ram) > 0;
+      pv_capture_job_forget_engine (self);
+      if (names[1] == NULL || is_final (self, local))
         {
-          g_propagate_prefixed_error (error, g_steal_pointer (&local), "engine %s: ", list[i]->name);
+          g_propagate_prefixed_error (error, g_steal_pointer (&local), "engine %s: ", engine->name);
           return FALSE;
         }
-      g_ptr_array_add (self->passed_over, g_strdup_printf ("%s: %s", list[i]->name, local->message));
-      if (!pv_undo_live (&self->capture.guest, self->capture.journal, 0, error))
+      g_ptr_array_add (self->passed_over, g_strdup_printf ("%s: %s", engine->name, local->message));
+      if (!pv_undo_live (&self->capture.guest, self->capture.journal, 0, error) || !begin_anew (self, used, error))
         return FALSE;
     }
   return pv_throw (error, PV_ERROR_UNSUPPORTED, "guest %s: no engine can take its memory: %s",
@@ -228,7 +254,8 @@ thaw (PvCaptureJob *self, GError **error)
              && pv_journal_over (self->capture.journal, PV_STEP_FREEZE, error));
 }
 
-/* From QEMU's own clock; ours when an event was lost. */
+/* From QEMU's own clock; ours when an event was lost. An engine may have paused the guest several times: the last one
+ * counts. */
 static void
 measure_pause (PvCaptureJob *self, guint stops, guint resumes, gint64 before_us)
 {
@@ -237,8 +264,11 @@ measure_pause (PvCaptureJob *self, guint stops, guint resumes, gint64 before_us)
   self->instant_us = before_us;
   if (!g_str_equal (self->capture.was, "running") || self->engine == NULL)
     return;
-  if (!pv_guest_events_wait (self->capture.events, "STOP", stops, EVENT_MS, &stop_us)
-      || !pv_guest_events_wait (self->capture.events, "RESUME", resumes, EVENT_MS, &resume_us))
+  if (!pv_guest_events_wait (self->capture.events, "STOP", stops, EVENT_MS, &stop_us))
+    resume_us = g_get_real_time ();
+  else
+    resumes += pv_guest_events_count (self->capture.events, "STOP") - stops - 1;
+  if (resume_us == 0 && !pv_guest_events_wait (self->capture.events, "RESUME", resumes, EVENT_MS, &resume_us))
     resume_us = g_get_real_time ();
   self->instant_us = stop_us;
   /* in 1024ths: as fine as QEMU's clock, and written exactly, without a tail of digits */
@@ -291,7 +321,7 @@ static gboolean
 drain (PvCaptureJob *self, GError **error)
 {
   PvCapture *capture = &self->capture;
-  gboolean done = FALSE, watched = TRUE;
+  gboolean done = capture->drain == NULL, watched = TRUE;
 
   while (!done)
     {
@@ -318,9 +348,9 @@ take_memory (PvCaptureJob *self, GError **error)
 
   if (!drain (self, error))
     return FALSE;
-  self->overrun_bytes = pv_drain_overrun (capture->drain);
+  self->overrun_bytes = capture->drain != NULL ? pv_drain_overrun (capture->drain) : 0;
   self->ram_bytes = pv_ram_ingest_total (capture->ram);
-  forget_engine (self);
+  pv_capture_job_forget_engine (self);
   return pv_capture_step (capture, "capture.settle", error)
          && pv_undo_live (&capture->guest, capture->journal, RECONNECT_MS, error)
          && pv_fault ("capture.settle.done", error);

@@ -43,6 +43,7 @@ pv_capture_options_init (PvCaptureOptions *self)
 {
   *self = (PvCaptureOptions){
     .engine = g_strdup ("auto"),
+    .max_pause_ms = PV_CAPTURE_MAX_PAUSE_DEFAULT,
     .buffer = PV_CAPTURE_BUFFER_DEFAULT,
     .disks = g_ptr_array_new_with_free_func (free_spec),
   };
@@ -84,12 +85,25 @@ pv_capture_options_copy (PvCaptureOptions *self, const PvCaptureOptions *from)
 static gboolean
 check_engine (const char *engine, GError **error)
 {
-  static const char *const engines[] = { "auto", "qemu", "live", "paused", NULL };
+  static const char *const engines[] = { "direct", "qemu", "live", "paused", NULL };
+  g_auto(GStrv) names = g_strsplit (engine != NULL ? engine : "", ",", -1);
+  gboolean ok = names[0] != NULL;
 
-  if (engine != NULL && g_strv_contains (engines, engine))
-    return TRUE;
-  return pv_throw (error, PV_ERROR_INVALID, "--engine is auto, qemu, live or paused, not '%s'",
-                   engine != NULL ? engine : "");
+  for (guint i = 0; names[i] != NULL; i++)
+    ok = ok && (g_strv_contains (engines, names[i]) || (g_str_equal (names[i], "auto") && g_strv_length (names) == 1));
+  return ok
+         || pv_throw (error, PV_ERROR_INVALID, "--engine is auto, or of direct, qemu, live and paused one, or several "
+                      "with commas between; not '%s'", engine != NULL ? engine : "");
+}
+
+/* What only one engine looks at. */
+static gboolean
+check_direct (const PvCaptureOptions *self, GError **error)
+{
+  if (self->check_tracking && !g_str_equal (self->engine, "direct"))
+    return pv_throw (error, PV_ERROR_INVALID, "--check-tracking is for --engine direct");
+  return (self->max_pause_ms > 0 && self->max_pause_ms <= PV_CAPTURE_MAX_PAUSE_MAX)
+         || pv_throw (error, PV_ERROR_INVALID, "--max-pause is from 1 to %d milliseconds", PV_CAPTURE_MAX_PAUSE_MAX);
 }
 
 gboolean
@@ -99,7 +113,7 @@ pv_capture_options_check (const PvCaptureOptions *self, GError **error)
 
   if (self->name != NULL && !pv_snapshot_name_check (self->name, error))
     return FALSE;
-  if (!check_engine (self->engine, error))
+  if (!check_engine (self->engine, error) || !check_direct (self, error))
     return FALSE;
   if (self->no_disks && self->disk_only)
     return pv_throw (error, PV_ERROR_INVALID, "--no-disks and --disk-only together leave nothing to take");

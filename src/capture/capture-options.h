@@ -21,6 +21,8 @@ const char *pv_overrun_to_string (PvOverrun overrun);
 
 #define PV_CAPTURE_BUFFER_DEFAULT (256ull << 20) /* bytes */
 #define PV_CAPTURE_BUFFER_MIN (1ull << 20)
+#define PV_CAPTURE_MAX_PAUSE_DEFAULT 50 /* milliseconds */
+#define PV_CAPTURE_MAX_PAUSE_MAX 60000
 
 /* Writes the memory of @snapshot into the new file @file as a libvirt save image. */
 typedef gboolean (*PvSaveMemoryFunc) (PvStore *store, PvSnapshot *snapshot, const char *file, GCancellable *cancellable,
@@ -30,7 +32,10 @@ typedef struct
 {
   char *name;          /* (owned) (nullable): time stamp */
   char *description;   /* (owned) (nullable) */
-  char *engine;        /* (owned): "auto", "qemu", "live", "paused" */
+  char *engine;        /* (owned): "auto", or of "direct", "qemu", "live", "paused" one, or several with commas between,
+                          of which the first that works is taken */
+  guint max_pause_ms;  /* engine direct: what the memory that is left may add to the pause */
+  gboolean check_tracking; /* engine direct: compares all memory, in the pause */
   guint64 buffer;      /* bytes of the memory stream held in RAM */
   PvOverrun on_overrun;
   gboolean no_disks;   /* memory and device state only */

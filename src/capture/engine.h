@@ -31,8 +31,10 @@ typedef struct
   GCancellable *cancellable; /* (nullable) */
   const char *scratch;  /* directory for the spill file */
   PvRamIngest *ram;     /* (owned) (nullable) */
-  PvDrain *drain;       /* (owned) (nullable): of the engine's prepare */
+  PvDrain *drain;       /* (owned) (nullable): of the engine's prepare; NULL: the engine takes memory in itself */
   PvFd channel;         /* the engine's: its end of a socket that it can answer on */
+  gpointer engine_data; /* (owned) (nullable): the engine's */
+  GDestroyNotify free_engine_data;
   void (*tick) (gpointer tick_data); /* while something lasts: progress */
   gpointer tick_data;
 } PvCapture;
@@ -49,10 +51,12 @@ struct _PvEngineOps
   /* The disks are frozen. On return memory and device state of that instant are safe from the guest, and the guest is
    * in the user's run state again. */
   gboolean (*arm) (PvCapture *capture, GError **error);
-  /* The stream has come to its end: QEMU must agree that it is whole. */
+  /* The stream has come to its end: QEMU must agree that it is whole. Without a stream: the engine takes in what is
+   * left of memory. */
   gboolean (*settle) (PvCapture *capture, GError **error);
 };
 
+extern const PvEngineOps pv_engine_direct;
 extern const PvEngineOps pv_engine_qemu;
 extern const PvEngineOps pv_engine_live;
 extern const PvEngineOps pv_engine_paused;

@@ -49,6 +49,7 @@ former_state (PvJournal *journal)
 {
   g_autoptr(GPtrArray) steps = pv_journal_steps (journal, NULL);
   char *was = NULL;
+  gboolean over = FALSE;
 
   for (guint i = 0; steps != NULL && i < steps->len; i++)
     {
@@ -56,9 +57,11 @@ former_state (PvJournal *journal)
 
       if (step->kind == PV_STEP_BEGIN)
         was = g_strdup (step->arguments[2]);
-      if (step->kind == PV_STEP_PAUSE && step->over)
-        g_clear_pointer (&was, g_free);
+      if (step->kind == PV_STEP_PAUSE) /* the last one counts: a guest may be paused several times */
+        over = step->over;
     }
+  if (over)
+    g_clear_pointer (&was, g_free);
   return was;
 }
 

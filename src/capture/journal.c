@@ -43,6 +43,7 @@ static const struct
   [PV_STEP_CAPABILITY] = { "capability", 1 },
   [PV_STEP_PARAMETER] = { "parameter", 2 },
   [PV_STEP_FD] = { "fd", 1 },
+  [PV_STEP_FDSET] = { "fdset", 1 },
   [PV_STEP_FREEZE] = { "freeze", 0 },
   [PV_STEP_PAUSE] = { "pause", 0 },
   [PV_STEP_MIGRATE] = { "migrate", 1 },

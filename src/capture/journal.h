@@ -28,6 +28,7 @@ typedef enum
   PV_STEP_CAPABILITY, /* name: a migration capability is switched on */
   PV_STEP_PARAMETER,  /* name, value: a migration parameter is changed; the value it had */
   PV_STEP_FD,         /* name: a descriptor is handed to QEMU by getfd */
+  PV_STEP_FDSET,      /* name: a descriptor of this name (QEMU: "opaque") is handed to QEMU by add-fd */
   PV_STEP_FREEZE,     /* the guest's file systems are frozen through its agent */
   PV_STEP_PAUSE,      /* the guest may be paused from here on */
   PV_STEP_MIGRATE,    /* "background" or "precopy": a migration is started */

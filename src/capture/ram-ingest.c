@@ -11,6 +11,8 @@ struct _PvRamIngest
 {
   PvTxn *txn;               /* (not owned) */
   PvStreamDecoder *decoder; /* (owned) */
+  PvStreamHead *head;       /* (owned) (nullable): there is no stream */
+  GBytes *devices;          /* (owned) (nullable): with head */
   GPtrArray *writers;       /* (owned) (element-type PvVolumeWriter): by block index; the transaction's */
   guint64 total, done;      /* bytes; atomic */
 };
@@ -41,22 +43,53 @@ count (PvRamIngest *self, guint64 n_bytes)
   __atomic_fetch_add (&self->done, n_bytes, __ATOMIC_RELAXED);
 }
 
+gboolean
+pv_ram_ingest_begin (PvRamIngest *self, PvStreamHead *head, GError **error)
+{
+  g_return_val_if_fail (self->head == NULL, FALSE);
+  self->head = pv_stream_head_ref (head);
+  return on_blocks (head->blocks, self, error);
+}
+
+gboolean
+pv_ram_ingest_pages (PvRamIngest *self, guint block_index, guint64 offset, const guint8 *bytes, gsize n_bytes,
+                     GError **error)
+{
+  count (self, n_bytes);
+  return pv_volume_writer_write (self->writers->pdata[block_index], offset, bytes, n_bytes, error);
+}
+
+gboolean
+pv_ram_ingest_zero (PvRamIngest *self, guint block_index, guint64 offset, guint64 n_bytes, GError **error)
+{
+  count (self, n_bytes);
+  return pv_volume_writer_zero (self->writers->pdata[block_index], offset, n_bytes, error);
+}
+
+gboolean
+pv_ram_ingest_keep (PvRamIngest *self, guint block_index, guint64 offset, guint64 n_bytes, GError **error)
+{
+  count (self, n_bytes);
+  return pv_volume_writer_keep (self->writers->pdata[block_index], offset, n_bytes, error);
+}
+
+void
+pv_ram_ingest_devices (PvRamIngest *self, GBytes *devices)
+{
+  g_clear_pointer (&self->devices, g_bytes_unref);
+  self->devices = g_bytes_ref (devices);
+}
+
 static gboolean
 on_pages (guint block_index, guint64 offset, const guint8 *bytes, guint n_bytes, gpointer data, GError **error)
 {
-  PvRamIngest *self = data;
-
-  count (self, n_bytes);
-  return pv_volume_writer_write (self->writers->pdata[block_index], offset, bytes, n_bytes, error);
+  return pv_ram_ingest_pages (data, block_index, offset, bytes, n_bytes, error);
 }
 
 static gboolean
 on_zero (guint block_index, guint64 offset, guint64 n_bytes, gpointer data, GError **error)
 {
-  PvRamIngest *self = data;
-
-  count (self, n_bytes);
-  return pv_volume_writer_zero (self->writers->pdata[block_index], offset, n_bytes, error);
+  return pv_ram_ingest_zero (data, block_index, offset, n_bytes, error);
 }
 
 PvRamIngest *
@@ -77,6 +110,8 @@ pv_ram_ingest_free (PvRamIngest *self)
   if (self == NULL)
     return;
   pv_stream_decoder_free (self->decoder);
+  g_clear_pointer (&self->head, pv_stream_head_unref);
+  g_clear_pointer (&self->devices, g_bytes_unref);
   g_ptr_array_unref (self->writers);
   g_free (self);
 }
@@ -95,14 +130,15 @@ pv_ram_ingest_finish (PvRamIngest *self, GError **error)
   g_autoptr(GBytes) head = NULL;
   g_autoptr(GBytes) devices = NULL;
 
-  if (!pv_stream_decoder_finish (self->decoder, error))
+  g_return_val_if_fail (self->head == NULL || self->devices != NULL, FALSE);
+  if (self->head == NULL && !pv_stream_decoder_finish (self->decoder, error))
     return FALSE;
   for (guint i = 0; i < self->writers->len; i++)
     if (!pv_volume_writer_finish (self->writers->pdata[i], error))
       return FALSE;
   g_ptr_array_set_size (self->writers, 0);
-  head = pv_stream_decoder_head (self->decoder);
-  devices = pv_stream_decoder_devices (self->decoder);
+  head = self->head != NULL ? pv_stream_head_serialize (self->head) : pv_stream_decoder_head (self->decoder);
+  devices = self->head != NULL ? g_bytes_ref (self->devices) : pv_stream_decoder_devices (self->decoder);
   return pv_txn_attach (self->txn, PV_ATTACH_STREAM_HEAD, head, error)
          && pv_txn_add_blob (self->txn, PV_BLOB_DEVICES, devices, error);
 }

@@ -188,6 +188,46 @@ undo_fd (Undo *self, const PvStep *step, GError **error)
   return FALSE;
 }
 
+/* (transfer full) (nullable): the arguments of remove-fd for the descriptor called @name; NULL: QEMU has none. */
+static JsonObject *
+find_fdset (JsonNode *fdsets, const char *name)
+{
+  JsonArray *all = JSON_NODE_HOLDS_ARRAY (fdsets) ? json_node_get_array (fdsets) : NULL;
+
+  for (guint i = 0; all != NULL && i < json_array_get_length (all); i++)
+    {
+      JsonObject *fdset = json_array_get_object_element (all, i);
+      JsonArray *fds = fdset != NULL ? json_object_get_array_member (fdset, "fds") : NULL;
+
+      for (guint j = 0; fds != NULL && j < json_array_get_length (fds); j++)
+        {
+          JsonObject *fd = json_array_get_object_element (fds, j);
+          JsonObject *arguments;
+
+          if (fd == NULL || g_strcmp0 (json_object_get_string_member_with_default (fd, "opaque", NULL), name) != 0)
+            continue;
+          arguments = json_object_new ();
+          json_object_set_int_member (arguments, "fdset-id", json_object_get_int_member (fdset, "fdset-id"));
+          return arguments;
+        }
+    }
+  return NULL;
+}
+
+/* QEMU keeps it as long as the guest does not run: the run state is put back before, unless the user had it paused. */
+static gboolean
+undo_fdset (Undo *self, const PvStep *step, GError **error)
+{
+  g_autoptr(JsonNode) fdsets = pv_guest_qmp (*self->guest, "query-fdsets", NULL, error);
+  g_autoptr(JsonObject) arguments = fdsets != NULL ? find_fdset (fdsets, step->arguments[0]) : NULL;
+  g_autoptr(JsonNode) reply = NULL;
+
+  if (arguments == NULL)
+    return fdsets != NULL;
+  reply = pv_guest_qmp (*self->guest, "remove-fd", arguments, error);
+  return reply != NULL;
+}
+
 static gboolean
 undo_capability (Undo *self, const PvStep *step, GError **error)
 {
@@ -215,6 +255,8 @@ undo_live_step (Undo *self, const PvStep *step, GError **error)
       return undo_parameter (self, step, error);
     case PV_STEP_FD:
       return undo_fd (self, step, error);
+    case PV_STEP_FDSET:
+      return undo_fdset (self, step, error);
     case PV_STEP_FREEZE:
       say (self, "its file systems were thawed");
       return pv_guest_fsthaw (*self->guest, error);

@@ -110,7 +110,7 @@ watch_swap (PvDirtyLog *self, GError **error)
 
   while (at < end)
     {
-      int errnum = pv_pagemap_scan_written (watch->pagemap, &at, end, runs, RUNS, &n);
+      int errnum = pv_pagemap_scan_written (watch->pagemap, 0, &at, end, runs, RUNS, &n);
 
       if (errnum == EINTR)
         continue;

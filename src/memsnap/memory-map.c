@@ -40,6 +40,7 @@ parse_line (const char *line, PvMemoryArea *area, const char **name)
                      | (permissions[2] == 'x' ? PROT_EXEC : 0);
   area->shared = permissions[3] == 's';
   area->stack = g_str_has_prefix (*name, "[stack]");
+  area->anonymous = inode == 0;
   area->file = inode != 0 && !g_str_has_prefix (*name, "/memfd:") && !g_str_has_prefix (*name, "/dev/zero")
                && !g_str_has_prefix (*name, "/dev/shm/") && !g_str_has_prefix (*name, "/SYSV")
                && !g_str_has_prefix (*name, "/anon_hugepage");

@@ -14,6 +14,7 @@ typedef struct
   int protection;     /* PROT_ bits */
   gboolean shared;    /* MAP_SHARED */
   gboolean file;      /* of a file that is neither a memfd nor on a tmpfs nor of huge pages */
+  gboolean anonymous; /* of no file at all: pages that are not there are zero */
   gboolean stack;     /* the stack of the first thread */
 } PvMemoryArea;
 

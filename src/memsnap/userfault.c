@@ -28,7 +28,6 @@ enum
 {
   SCAN_WP_MATCHING = 1,
   SCAN_CHECK_WPASYNC = 2,
-  PAGE_WRITTEN = 2,
 };
 
 static int
@@ -156,24 +155,43 @@ pv_userfault_wake (int fd, guint64 start, guint64 length)
   return ioctl (fd, UFFDIO_WAKE, &range) < 0 ? errno : 0;
 }
 
-int
-pv_pagemap_scan_written (int pagemap, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs, guint *found)
+static int
+scan_pagemap (int pagemap, struct pm_scan_request *request, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
+              guint *found)
 {
-  struct pm_scan_request request = {
-    .size = sizeof request,
-    .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
-    .start = *start,
-    .end = end,
-    .vec = (guint64) (gsize) runs,
-    .vec_len = n_runs,
-    .category_mask = PAGE_WRITTEN,
-    .return_mask = PAGE_WRITTEN,
-  };
-  int n = ioctl (pagemap, SCAN_PAGEMAP, &request);
+  int n;
 
+  request->size = sizeof *request;
+  request->start = *start;
+  request->end = end;
+  request->vec = (guint64) (gsize) runs;
+  request->vec_len = n_runs;
+  n = ioctl (pagemap, SCAN_PAGEMAP, request);
   if (n < 0)
     return errno;
   *found = (guint) n;
-  *start = request.walk_end;
+  *start = request->walk_end;
   return 0;
+}
+
+int
+pv_pagemap_scan_written (int pagemap, guint64 categories, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
+                         guint *found)
+{
+  struct pm_scan_request request = {
+    .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+    .category_mask = PV_PAGE_IS_WRITTEN,
+    .category_anyof_mask = categories,
+  };
+
+  return scan_pagemap (pagemap, &request, start, end, runs, n_runs, found);
+}
+
+int
+pv_pagemap_scan (int pagemap, guint64 all, guint64 any, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
+                 guint *found)
+{
+  struct pm_scan_request request = { .category_mask = all, .category_anyof_mask = any };
+
+  return scan_pagemap (pagemap, &request, start, end, runs, n_runs, found);
 }

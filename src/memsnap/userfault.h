@@ -41,12 +41,26 @@ int pv_userfault_wake (int fd, guint64 start, guint64 length);
 typedef struct
 {
   guint64 start, end; /* addresses */
-  guint64 categories;
+  guint64 categories; /* not told: it would cut runs to pieces */
 } PvPageRun;
 
-/* Finds the runs of pages in [*@start, @end) written since the last such scan, and write-protects them again in the
- * same step. Fills at most @n_runs; *@found: how many, *@start: where to go on. @pagemap: /proc/PID/pagemap, opened for
- * reading. Needs a userfaultfd with PV_UFFD_WP_ASYNC over the range (EPERM otherwise). */
-int pv_pagemap_scan_written (int pagemap, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs, guint *found);
+enum
+{
+  PV_PAGE_IS_WRITTEN = 1 << 1, /* since the last pv_pagemap_scan_written() */
+  PV_PAGE_IS_PRESENT = 1 << 3,
+  PV_PAGE_IS_SWAPPED = 1 << 4, /* or was not there and is protected all the same */
+};
+
+/* Finds the runs of pages in [*@start, @end) written since the last such scan that are in any of @categories as well
+ * (0: whatever they are), and write-protects them again in the same step. Fills at most @n_runs; *@found: how many,
+ * *@start: where to go on. @pagemap: /proc/PID/pagemap, opened for reading. Needs a userfaultfd with PV_UFFD_WP_ASYNC
+ * over the range (EPERM otherwise). */
+int pv_pagemap_scan_written (int pagemap, guint64 categories, guint64 *start, guint64 end, PvPageRun *runs,
+                             guint n_runs, guint *found);
+
+/* The runs of pages that are in all of @all and in any of @any (0: whatever they are); changes nothing. Otherwise as
+ * above. */
+int pv_pagemap_scan (int pagemap, guint64 all, guint64 any, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
+                     guint *found);
 
 G_END_DECLS

@@ -117,6 +117,18 @@ test_ranges (void)
   assert_wrong (&options, "not 'steam'");
   g_clear_pointer (&options.engine, g_free);
   assert_wrong (&options, "--engine");
+  options.engine = g_strdup ("direct,auto");
+  assert_wrong (&options, "not 'direct,auto'");
+  g_free (options.engine);
+  options.engine = g_strdup ("direct,qemu");
+  g_assert_true (pv_capture_options_check (&options, NULL));
+  options.check_tracking = TRUE;
+  assert_wrong (&options, "--check-tracking");
+  options.check_tracking = FALSE;
+  options.max_pause_ms = 0;
+  assert_wrong (&options, "--max-pause");
+  options.max_pause_ms = 1;
+  g_free (options.engine);
   options.engine = g_strdup ("live");
   options.name = g_strdup ("../x");
   assert_wrong (&options, "name");

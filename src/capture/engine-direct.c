@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The direct engine: pagevault reads QEMU's memory itself, while the guest runs.
+ *
+ * prepare   find the memory (ram-map.h), watch it (ram-watch.h), read all of it; then, round by round, what was written
+ *           meanwhile, until that is little
+ * freeze    pause; if more was written since than the pause allows, run on for another round
+ * arm       the disks are frozen: device state into a memory file of ours, a last scan, copy the last pages; resume
+ * settle    these pages into the store; nothing is watched any more
+ *
+ * Each round pauses the guest for its scan, a millisecond or two: ram-watch.h tells why. The instant is the last pause.
+ * QEMU knows nothing of all this: no capability, no migration. When this process dies its userfaultfd goes with it, and
+ * with that all watching; what remains to be put back is the run state and the memory file's descriptor.
+ *
+ * While the guest is paused a thread beats for the guardian, as the drain does for other engines.
+ */
+#include "config.h"
+
+#include "capture/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "capture/direct-stream.h"
+#include "capture/ram-map.h"
+#include "capture/ram-watch.h"
+#include "capture/tracking-check.h"
+#include "memsnap/process-memory.h"
+#include "stream/stream-decoder.h"
+#include "util/error.h"
+#include "util/fault.h"
+#include "virt/guest-process.h"
+
+#define FDSET_NAME "pagevault-devices"
+
+enum
+{
+  PAGE = 4096,
+  ROUNDS = 16,            /* while all is prepared */
+  LAST_ROUNDS = 8,        /* before the pause */
+  STALLED_ROUNDS = 4,     /* that are not shorter than the one before by a quarter */
+  PAGES_PER_MS = 100,     /* that are copied in the pause: 400 MB/s, a third of what was measured for single pages */
+  PAGES_SIZE = 4 << 20,   /* bytes read at a time */
+  BEAT_US = 100 * 1000,
+};
+
+typedef struct
+{
+  pid_t pid;
+  PvFd pidfd;
+  PvFd userfaultfd;
+  PvFd devices;            /* memory file that QEMU writes the device state into */
+  char *fdset;             /* (owned): what QEMU calls it */
+  PvRamMap *map;           /* (owned) */
+  PvRamWatch *watch;       /* (owned) */
+  PvRamPages *pages;       /* (owned): of rounds */
+  GPtrArray *last;         /* (owned) (element-type PvRamPages): of the pause, in order */
+  guint n_last;            /* that hold something */
+  PvTrackingCheck *check;  /* (owned) (nullable) */
+  guint64 limit;           /* pages that may be left for the pause */
+  PvGuardian *guardian;    /* (not owned) */
+  GThread *beat;           /* (owned) (nullable) */
+  gboolean silent;         /* the beat shall end; atomic */
+} Direct;
+
+/* --- beating --- */
+
+static gpointer
+beat (gpointer data)
+{
+  Direct *direct = data;
+
+  while (!__atomic_load_n (&direct->silent, __ATOMIC_RELAXED))
+    {
+      pv_guardian_beat (direct->guardian);
+      g_usleep (BEAT_US);
+    }
+  return NULL;
+}
+
+static void
+direct_free (gpointer data)
+{
+  Direct *direct = data;
+
+  __atomic_store_n (&direct->silent, TRUE, __ATOMIC_RELAXED);
+  if (direct->beat != NULL)
+    g_thread_join (direct->beat);
+  g_clear_pointer (&direct->check, pv_tracking_check_free);
+  g_clear_pointer (&direct->watch, pv_ram_watch_free);
+  g_clear_pointer (&direct->map, pv_ram_map_free);
+  g_clear_pointer (&direct->pages, pv_ram_pages_free);
+  g_ptr_array_unref (direct->last);
+  pv_fd_clear (&direct->userfaultfd);
+  pv_fd_clear (&direct->devices);
+  pv_fd_clear (&direct->pidfd);
+  g_free (direct->fdset);
+  g_free (direct);
+}
+
+static void
+free_pages (gpointer pages)
+{
+  pv_ram_pages_free (pages);
+}
+
+static Direct *
+direct_new (PvCapture *capture)
+{
+  Direct *direct = g_new0 (Direct, 1);
+
+  direct->pidfd = direct->userfaultfd = direct->devices = PV_FD_NONE;
+  direct->last = g_ptr_array_new_with_free_func (free_pages);
+  direct->limit = (guint64) capture->options->max_pause_ms * PAGES_PER_MS;
+  direct->guardian = capture->guardian;
+  direct->pages = pv_ram_pages_new (PAGES_SIZE);
+  direct->beat = g_thread_new ("direct-beat", beat, direct);
+  return direct;
+}
+
+/* --- getting hold of QEMU --- */
+
+static gboolean
+find_process (PvCapture *capture, Direct *direct, GError **error)
+{
+  const char *uuid = pv_guest_uuid (capture->guest);
+
+  direct->pid = pv_guest_process_find (uuid);
+  direct->pidfd = direct->pid != 0 ? (int) syscall (SYS_pidfd_open, direct->pid, 0) : PV_FD_NONE;
+  /* the number could have passed to another process in between */
+  if (direct->pidfd >= 0 && pv_guest_process_find (uuid) == direct->pid)
+    return TRUE;
+  return pv_throw (error, PV_ERROR_UNSUPPORTED, "guest %s: its QEMU process is not found on this host",
+                   pv_guest_name (capture->guest));
+}
+
+/* Seccomp_filters of /proc/PID/status; -1: not told. */
+static int
+n_filters (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int) pid);
+  g_autofree char *text = NULL;
+  const char *line;
+  int n = -1;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return -1;
+  line = strstr (text, "\nSeccomp_filters:");
+  return line != NULL && sscanf (line, "\nSeccomp_filters: %d", &n) == 1 ? n : -1;
+}
+
+/* The filter that QEMU gives itself (-sandbox) forbids what it lists and nothing else: userfaultfd and close are not
+ * among that. A filter besides that and those that we live under, too, is somebody else's, and unknown. */
+static gboolean
+is_filter_known (pid_t pid)
+{
+  g_autoptr(GPtrArray) arguments = pv_guest_process_arguments (pid);
+  int theirs = n_filters (pid), ours = n_filters (getpid ());
+
+  for (guint i = 1; arguments != NULL && i < arguments->len; i++)
+    if (g_str_equal (arguments->pdata[i - 1], "-sandbox") && g_str_has_prefix (arguments->pdata[i], "on"))
+      return theirs >= 0 && ours >= 0 && theirs <= ours + 1;
+  return FALSE;
+}
+
+static gboolean
+get_userfaultfd (PvCapture *capture, Direct *direct, GError **error)
+{
+  PvProcessMemoryFlags flags = PV_PROCESS_MEMORY_TRACK;
+
+  if (is_filter_known (direct->pid))
+    flags |= PV_PROCESS_MEMORY_SECCOMP_OK;
+  if (!pv_capture_step (capture, "capture.direct.userfaultfd", error))
+    return FALSE;
+  direct->userfaultfd = pv_process_memory_userfaultfd (direct->pidfd, flags, error);
+  if (direct->userfaultfd >= 0)
+    return TRUE;
+  g_prefix_error (error, "guest %s: its QEMU: ", pv_guest_name (capture->guest));
+  return FALSE;
+}
+
+/* --- device state --- */
+
+/* QEMU takes a descriptor only for what it was opened for: writing. */
+static int
+open_for_writing (int fd, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+
+  return pv_openat (AT_FDCWD, path, O_WRONLY, 0, error);
+}
+
+static gboolean
+give_devices_file (PvCapture *capture, Direct *direct, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+  g_auto(PvFd) theirs = PV_FD_NONE;
+
+  direct->devices = memfd_create (FDSET_NAME, MFD_CLOEXEC);
+  if (direct->devices < 0)
+    return pv_throw_errno (error, errno, "cannot make a memory file for the device state");
+  theirs = open_for_writing (direct->devices, error);
+  if (theirs < 0 || !pv_capture_step (capture, "capture.direct.fdset", error)
+      || !pv_journal_add (capture->journal, FALSE, error, PV_STEP_FDSET, FDSET_NAME, NULL))
+    return FALSE;
+  json_object_set_string_member (arguments, "opaque", FDSET_NAME);
+  reply = pv_guest_qmp_with_fds (capture->guest, "add-fd", arguments, &theirs, 1, error);
+  if (reply == NULL)
+    return FALSE;
+  if (!JSON_NODE_HOLDS_OBJECT (reply) || !json_object_has_member (json_node_get_object (reply), "fdset-id"))
+    return pv_throw (error, PV_ERROR_FAILED, "guest %s: add-fd: QEMU's answer is not understood",
+                     pv_guest_name (capture->guest));
+  direct->fdset = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT,
+                                   json_object_get_int_member (json_node_get_object (reply), "fdset-id"));
+  return pv_fault ("capture.direct.fdset.given", error);
+}
+
+static gboolean
+save_devices (PvCapture *capture, Direct *direct, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  json_object_set_string_member (arguments, "filename", direct->fdset);
+  json_object_set_boolean_member (arguments, "live", FALSE);
+  reply = pv_guest_qmp (capture->guest, "xen-save-devices-state", arguments, error);
+  return reply != NULL;
+}
+
+static GBytes *
+read_devices (Direct *direct, GError **error)
+{
+  off_t size = lseek (direct->devices, 0, SEEK_END);
+  g_autofree guint8 *bytes = NULL;
+
+  if (size <= 0 || size > PV_STREAM_DEVICES_MAX)
+    {
+      pv_throw (error, PV_ERROR_FAILED, "QEMU has written no device state, or more than can be");
+      return NULL;
+    }
+  bytes = g_malloc ((gsize) size);
+  if (!pv_pread_exact (direct->devices, bytes, (gsize) size, 0, FDSET_NAME, error))
+    return NULL;
+  return g_bytes_new_take (g_steal_pointer (&bytes), (gsize) size);
+}
+
+/* --- pages --- */
+
+static gboolean
+ingest (PvCapture *capture, const PvRamPages *pages, GError **error)
+{
+  for (guint i = 0; i < pages->pieces->len; i++)
+    {
+      const PvRamPiece *piece = &g_array_index (pages->pieces, PvRamPiece, i);
+
+      if (piece->bytes != NULL
+              ? !pv_ram_ingest_pages (capture->ram, piece->block, piece->offset, piece->bytes, piece->size, error)
+              : !pv_ram_ingest_zero (capture->ram, piece->block, piece->offset, piece->size, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* All that is to be taken, while the guest runs. */
+static gboolean
+take_round (PvCapture *capture, Direct *direct, GError **error)
+{
+  do
+    {
+      if (!pv_capture_step (capture, "capture.direct.take", error)
+          || !pv_ram_watch_take (direct->watch, direct->pages, error) || !ingest (capture, direct->pages, error))
+        return FALSE;
+      if (direct->check != NULL)
+        pv_tracking_check_note (direct->check, direct->pages);
+      if (capture->tick != NULL)
+        capture->tick (capture->tick_data);
+    }
+  while (direct->pages->pieces->len > 0);
+  return TRUE;
+}
+
+/* Pauses the guest, and leaves it paused. */
+static gboolean
+pause_and_scan (PvCapture *capture, Direct *direct, GError **error)
+{
+  return pv_capture_pause (capture, error) && pv_ram_map_check (direct->map, error)
+         && pv_ram_watch_scan (direct->watch, error) && pv_fault ("capture.direct.scanned", error);
+}
+
+/* The guardian minds that we are alive. */
+static void
+expect_pause (PvCapture *capture, gboolean on)
+{
+  pv_guardian_watch (capture->guardian, on);
+  pv_guardian_frozen (capture->guardian, on);
+}
+
+static gboolean
+throw_too_fast (PvCapture *capture, const Direct *direct, guint64 n_pages, GError **error)
+{
+  return pv_throw (error, PV_ERROR_UNSUPPORTED, "guest %s writes to its memory faster than it can be read: %"
+                   G_GUINT64_FORMAT " KiB were left for a pause that allows for %" G_GUINT64_FORMAT " KiB: give a "
+                   "longer --max-pause, or --engine qemu", pv_guest_name (capture->guest), n_pages * (PAGE / 1024),
+                   direct->limit * (PAGE / 1024));
+}
+
+/* Until what the guest writes during a round is little enough for the pause. */
+static gboolean
+take_rounds (PvCapture *capture, Direct *direct, GError **error)
+{
+  guint64 before = G_MAXUINT64, n_pages = 0;
+  guint stalled = 0;
+
+  for (guint i = 0; i < ROUNDS && stalled < STALLED_ROUNDS; i++)
+    {
+      gboolean ok;
+
+      expect_pause (capture, TRUE);
+      ok = pause_and_scan (capture, direct, error) && pv_capture_resume (capture, error);
+      expect_pause (capture, FALSE);
+      if (!ok || !take_round (capture, direct, error) || !pv_ram_watch_peek (direct->watch, &n_pages, error))
+        return FALSE;
+      if (n_pages <= direct->limit)
+        return TRUE;
+      stalled = n_pages > before / 4 * 3 ? stalled + 1 : 0;
+      before = n_pages;
+    }
+  return throw_too_fast (capture, direct, n_pages, error);
+}
+
+/* --- the engine --- */
+
+static gboolean
+begin (PvCapture *capture, Direct *direct, GError **error)
+{
+  g_autoptr(PvStreamHead) head = NULL;
+
+  direct->map = pv_ram_map_new (capture->guest, direct->pid, error);
+  head = direct->map != NULL ? pv_direct_stream_head (capture->guest, direct->map, error) : NULL;
+  if (head == NULL || !get_userfaultfd (capture, direct, error))
+    return FALSE;
+  if (capture->options->check_tracking)
+    {
+      direct->check = pv_tracking_check_new (direct->map, error);
+      if (direct->check == NULL)
+        return FALSE;
+    }
+  direct->watch = pv_ram_watch_new (direct->map, direct->pid, direct->userfaultfd, error);
+  /* the first scan takes longest: it must not be in a pause */
+  return direct->watch != NULL && pv_fault ("capture.direct.watched", error)
+         && pv_ram_watch_scan (direct->watch, error) && give_devices_file (capture, direct, error)
+         && pv_ram_ingest_begin (capture->ram, head, error);
+}
+
+static gboolean
+direct_prepare (PvCapture *capture, GError **error)
+{
+  Direct *direct;
+
+  if (!g_str_equal (capture->was, "running"))
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "guest %s is paused: nothing of it changes that would have to be watched, the paused engine costs "
+                     "it nothing", pv_guest_name (capture->guest));
+  direct = direct_new (capture);
+  capture->engine_data = direct;
+  capture->free_engine_data = direct_free;
+  if (!find_process (capture, direct, error) || !begin (capture, direct, error))
+    return FALSE;
+  g_ptr_array_add (direct->last, pv_ram_pages_new (CLAMP (direct->limit * PAGE, PAGE, PAGES_SIZE)));
+  return take_rounds (capture, direct, error);
+}
+
+static gboolean
+direct_freeze (PvCapture *capture, GError **error)
+{
+  Direct *direct = capture->engine_data;
+
+  for (guint i = 0; i < LAST_ROUNDS; i++)
+    {
+      if (!pause_and_scan (capture, direct, error))
+        return FALSE;
+      if (pv_ram_watch_pending (direct->watch) <= direct->limit)
+        return TRUE;
+      if (!pv_capture_resume (capture, error) || !take_round (capture, direct, error))
+        return FALSE;
+    }
+  return throw_too_fast (capture, direct, direct->limit, error);
+}
+
+/* Into memory of ours: nothing that could be slow. */
+static gboolean
+copy_last (Direct *direct, GError **error)
+{
+  for (;;)
+    {
+      PvRamPages *pages;
+
+      if (direct->n_last == direct->last->len)
+        g_ptr_array_add (direct->last, pv_ram_pages_new (PAGES_SIZE / 4));
+      pages = direct->last->pdata[direct->n_last];
+      if (!pv_ram_watch_take (direct->watch, pages, error))
+        return FALSE;
+      if (pages->pieces->len == 0)
+        return TRUE;
+      direct->n_last++;
+    }
+}
+
+static void
+tell_alive (gpointer guardian)
+{
+  pv_guardian_check (guardian, NULL);
+}
+
+static gboolean
+check_tracking (Direct *direct, GError **error)
+{
+  if (direct->check == NULL)
+    return TRUE;
+  for (guint i = 0; i < direct->n_last; i++)
+    pv_tracking_check_note (direct->check, direct->last->pdata[i]);
+  return pv_tracking_check_compare (direct->check, direct->pid, tell_alive, direct->guardian, error);
+}
+
+/* Devices first: what their saving may write to memory is then among the last pages. */
+static gboolean
+direct_arm (PvCapture *capture, GError **error)
+{
+  Direct *direct = capture->engine_data;
+
+  return pv_capture_step (capture, "capture.direct.devices", error) && save_devices (capture, direct, error)
+         && pv_ram_map_check (direct->map, error) && pv_ram_watch_scan (direct->watch, error)
+         && copy_last (direct, error) && check_tracking (direct, error)
+         && pv_fault ("capture.direct.copied", error) && pv_capture_resume (capture, error);
+}
+
+static gboolean
+direct_settle (PvCapture *capture, GError **error)
+{
+  Direct *direct = capture->engine_data;
+  g_autoptr(GBytes) saved = NULL;
+  g_autoptr(GBytes) devices = NULL;
+
+  pv_fd_clear (&direct->userfaultfd);
+  saved = read_devices (direct, error);
+  devices = saved != NULL ? pv_direct_stream_devices (saved, error) : NULL;
+  if (devices == NULL)
+    return FALSE;
+  for (guint i = 0; i < direct->n_last; i++)
+    if (!pv_capture_step (capture, "capture.direct.settle", error)
+        || !ingest (capture, direct->last->pdata[i], error))
+      return FALSE;
+  pv_ram_ingest_devices (capture->ram, devices);
+  return TRUE;
+}
+
+const PvEngineOps pv_engine_direct = {
+  .name = "direct",
+  .prepare = direct_prepare,
+  .freeze = direct_freeze,
+  .arm = direct_arm,
+  .settle = direct_settle,
+};
