@@ -260,6 +260,12 @@ pv_pack_table_name (const PvPackTable *self)
   return &self->name;
 }
 
+gsize
+pv_pack_table_size (const PvPackTable *self)
+{
+  return g_bytes_get_size (self->bytes);
+}
+
 guint32
 pv_pack_table_n_frames (const PvPackTable *self)
 {

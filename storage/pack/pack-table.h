@@ -63,6 +63,7 @@ void pv_pack_table_unref (PvPackTable *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPackTable, pv_pack_table_unref)
 
 const PvName *pv_pack_table_name (const PvPackTable *self);
+gsize pv_pack_table_size (const PvPackTable *self); /* bytes of the table in the pack, without the footer */
 guint32 pv_pack_table_n_frames (const PvPackTable *self);
 guint32 pv_pack_table_n_objects (const PvPackTable *self);
 gboolean pv_pack_table_is_encrypted (const PvPackTable *self);

@@ -55,6 +55,9 @@ struct _PvObjectReader
   PvCache *nodes;     /* of PvNodeRef by name */
   PvCache *tables;    /* of PvPackTable by pack number */
   guint64 next_frame;  /* atomic: pack << 32 | frame behind the one read last */
+  const PvPackFetch *fetch; /* (nullable) */
+  gpointer fetch_data;
+  GPtrArray *fallbacks; /* of PvObjectReader (not owned) */
   GMutex lock;
   GPtrArray *contexts; /* of Context, idle; under lock */
 };
@@ -147,7 +150,21 @@ pv_object_reader_new (PvIndex *index, const char *packs, PvStoreKey *key)
                                (GDestroyNotify) pv_pack_table_unref);
   g_mutex_init (&self->lock);
   self->contexts = g_ptr_array_new_with_free_func (context_free);
+  self->fallbacks = g_ptr_array_new ();
   return self;
+}
+
+void
+pv_object_reader_set_fetch (PvObjectReader *self, const PvPackFetch *fetch, gpointer data)
+{
+  self->fetch = fetch;
+  self->fetch_data = data;
+}
+
+void
+pv_object_reader_add_fallback (PvObjectReader *self, PvObjectReader *other)
+{
+  g_ptr_array_add (self->fallbacks, other);
 }
 
 void
@@ -159,6 +176,7 @@ pv_object_reader_free (PvObjectReader *self)
   pv_cache_free (self->nodes);
   pv_cache_free (self->tables);
   g_ptr_array_unref (self->contexts);
+  g_ptr_array_unref (self->fallbacks);
   g_mutex_clear (&self->lock);
   pv_index_unref (self->index);
   pv_store_key_unref (self->key);
@@ -189,13 +207,38 @@ fail_for_pack (PvObjectReader *self, guint32 number, const PvName *name, GError 
     g_propagate_prefixed_error (error, why, "pack %.16s…: ", hex);
 }
 
+/* TRUE for a pack that is no file here, and that can be fetched. */
+static gboolean
+is_elsewhere (PvObjectReader *self, const GError *why)
+{
+  return self->fetch != NULL && g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND);
+}
+
+/* (transfer full): the table of the pack that @row is. */
+static PvPackTable *
+read_table (PvObjectReader *self, const PvPackRow *row, GError **error)
+{
+  g_autofree char *path = pack_path (self, &row->name);
+  g_autoptr(GError) why = NULL;
+  g_autoptr(PvPackReader) pack = pv_pack_reader_open (path, &row->name, &why);
+
+  if (pack != NULL)
+    return pv_pack_reader_unlock (pack, self->key, error) ? pv_pack_table_ref (pv_pack_reader_table (pack)) : NULL;
+  if (is_elsewhere (self, why))
+    {
+      g_autoptr(PvPackTable) table = self->fetch->table (row, self->fetch_data, error);
+
+      return table != NULL && pv_pack_table_unlock (table, self->key, error) ? g_steal_pointer (&table) : NULL;
+    }
+  g_propagate_error (error, g_steal_pointer (&why));
+  return NULL;
+}
+
 PvPackTable *
 pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error)
 {
   PvPackTable *table = pv_cache_get (self->tables, &number);
-  g_autoptr(PvPackReader) pack = NULL;
   g_autoptr(GError) why = NULL;
-  g_autofree char *path = NULL;
   PvPackRow row;
 
   if (table != NULL)
@@ -206,16 +249,25 @@ pv_object_reader_table (PvObjectReader *self, guint32 number, GError **error)
         g_propagate_error (error, g_steal_pointer (&why));
       return NULL;
     }
-  path = pack_path (self, &row.name);
-  pack = pv_pack_reader_open (path, &row.name, &why);
-  if (pack == NULL || !pv_pack_reader_unlock (pack, self->key, &why))
+  table = read_table (self, &row, &why);
+  if (table == NULL)
     {
       fail_for_pack (self, number, &row.name, g_steal_pointer (&why), error);
       return NULL;
     }
-  table = pv_pack_table_ref (pv_pack_reader_table (pack));
-  pv_cache_put (self->tables, &number, table, pv_pack_reader_n_objects (pack) * TABLE_COST_OBJECT);
+  pv_cache_put (self->tables, &number, table, (gsize) pv_pack_table_n_objects (table) * TABLE_COST_OBJECT);
   return table;
+}
+
+static gboolean
+fetch_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame, gboolean again, guint8 *buffer,
+              GError **error)
+{
+  PvPackFrame last;
+
+  return pv_pack_table_frame (table, pv_pack_table_n_frames (table) - 1, &last, error)
+         && self->fetch->read (pv_pack_table_name (table), last.offset + last.stored_size, frame->offset,
+                               frame->stored_size, buffer, again, self->fetch_data, error);
 }
 
 /* The file is opened for each frame, which costs little: a pack that gc removes shall not keep its space because some
@@ -225,12 +277,30 @@ read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame,
              GError **error)
 {
   g_autofree char *path = pack_path (self, pv_pack_table_name (table));
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDONLY, 0, error);
+  g_autoptr(GError) why = NULL;
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDONLY, 0, &why);
   guint64 end = frame->offset + frame->stored_size;
 
-  if (fd >= 0 && in_order && frame->offset / AHEAD_STEP != end / AHEAD_STEP)
+  if (fd < 0 && is_elsewhere (self, why))
+    return fetch_stored (self, table, frame, FALSE, buffer, error);
+  if (fd < 0)
+    return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
+  if (in_order && frame->offset / AHEAD_STEP != end / AHEAD_STEP)
     (void) posix_fadvise (fd, (off_t) end, AHEAD, POSIX_FADV_WILLNEED);
-  return fd >= 0 && pv_pread_exact (fd, buffer, frame->stored_size, frame->offset, path, error);
+  return pv_pread_exact (fd, buffer, frame->stored_size, frame->offset, path, error);
+}
+
+/* Decodes what is in the codec's buffer. */
+static gboolean
+decode_stored (PvPackTable *table, guint32 number, const PvPackFrame *frame, Context *context, PvFrameInfo *info,
+               GError **error)
+{
+  PvSeal seal;
+
+  return pv_frame_decrypt (context->codec, pv_pack_table_seal (table, number, &seal),
+                           pv_frame_codec_buffer (context->codec), frame->stored_size, info, context->plain,
+                           PV_FRAME_PLAIN_MAX, error)
+         && pv_pack_frame_check (frame, info, error);
 }
 
 static gboolean
@@ -238,12 +308,19 @@ decode_frame (PvObjectReader *self, PvPackTable *table, guint32 number, const Pv
               Context *context, PvFrameInfo *info, GError **error)
 {
   guint8 *buffer = pv_frame_codec_buffer (context->codec);
-  PvSeal seal;
+  g_autoptr(GError) why = NULL;
 
-  return read_stored (self, table, frame, in_order, buffer, error)
-         && pv_frame_decrypt (context->codec, pv_pack_table_seal (table, number, &seal), buffer, frame->stored_size,
-                              info, context->plain, PV_FRAME_PLAIN_MAX, error)
-         && pv_pack_frame_check (frame, info, error);
+  if (!read_stored (self, table, frame, in_order, buffer, error))
+    return FALSE;
+  if (decode_stored (table, number, frame, context, info, &why))
+    return TRUE;
+  /* What was kept of a pack elsewhere may have been damaged since. */
+  if (self->fetch != NULL && g_error_matches (why, PV_ERROR, PV_ERROR_CORRUPT)
+      && fetch_stored (self, table, frame, TRUE, buffer, NULL)
+      && decode_stored (table, number, frame, context, info, NULL))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
 }
 
 static PvCachedFrame *
@@ -355,6 +432,16 @@ object_find (PvObjectReader *self, const PvName *name, PvObject *object, GError 
   return throw_missing (name, error);
 }
 
+/* Of two errors the one that tells more: @error (inout), unless it only says that the object is not there. */
+static void
+keep_error (GError **error, GError **why)
+{
+  if (*why == NULL || !g_error_matches (*error, PV_ERROR, PV_ERROR_NOT_FOUND))
+    return;
+  g_clear_error (error);
+  g_propagate_error (error, g_steal_pointer (why));
+}
+
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
 
 static gboolean
@@ -429,6 +516,18 @@ chunk_from_copies (PvObjectReader *self, const PvName *name, PvObject *object)
   return NULL;
 }
 
+/* What @other says is told, unless it does not have the object either: it was the last hope. */
+static const guint8 *
+chunk_from_fallback (PvObjectReader *other, const PvName *name, PvObject *object, GError **error)
+{
+  g_autoptr(GError) why = NULL;
+  const guint8 *data = pv_object_reader_chunk (other, name, object, &why);
+
+  if (data == NULL)
+    keep_error (error, &why);
+  return data;
+}
+
 const guint8 *
 pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error)
 {
@@ -439,6 +538,8 @@ pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *obje
     data = chunk_data (self, object, &why);
   if (data == NULL)
     data = chunk_from_copies (self, name, object);
+  for (guint i = 0; data == NULL && i < self->fallbacks->len; i++)
+    data = chunk_from_fallback (self->fallbacks->pdata[i], name, object, &why);
   if (data == NULL)
     g_propagate_error (error, g_steal_pointer (&why));
   return data;
@@ -595,9 +696,22 @@ PvNodeRef *
 pv_object_reader_node (PvObjectReader *self, const PvName *name, guint level, guint n_entries, GError **error)
 {
   g_autoptr(PvNodeRef) result = pv_cache_get (self->nodes, name);
+  g_autoptr(GError) why = NULL;
 
-  if (result == NULL && (result = pv_object_reader_locate_node (self, name, FALSE, NULL, error)) == NULL)
-    return NULL;
+  if (result == NULL)
+    result = pv_object_reader_locate_node (self, name, FALSE, NULL, &why);
+  for (guint i = 0; result == NULL && i < self->fallbacks->len; i++)
+    {
+      g_autoptr(GError) other = NULL;
+
+      result = pv_object_reader_node (self->fallbacks->pdata[i], name, level, n_entries, &other);
+      keep_error (&why, &other);
+    }
+  if (result == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&why));
+      return NULL;
+    }
   if (result->node.level != level || result->node.n_entries != n_entries)
     {
       g_autofree char *hex = pv_name_to_hex (name);

@@ -21,6 +21,24 @@ PvObjectReader *pv_object_reader_new (PvIndex *index, const char *packs, PvStore
 void pv_object_reader_free (PvObjectReader *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvObjectReader, pv_object_reader_free)
 
+/* Where packs come from that are no files in the directory of packs: a remote. Any thread; each function blocks. */
+typedef struct
+{
+  /* (transfer full): the table of @pack, not unlocked, which nobody else has. */
+  PvPackTable *(*table) (const PvPackRow *pack, gpointer data, GError **error);
+  /* Exactly @size bytes at @offset of pack @name, into @buffer. @end: where the pack's last frame ends. @again: what
+   * was kept of them is bad and shall be fetched anew. */
+  gboolean (*read) (const PvName *name, guint64 end, guint64 offset, gsize size, guint8 *buffer, gboolean again,
+                    gpointer data, GError **error);
+} PvPackFetch;
+/* Before the reader is used. @fetch and @data must outlive it. */
+void pv_object_reader_set_fetch (PvObjectReader *self, const PvPackFetch *fetch, gpointer data);
+
+/* Readers that are asked, in the order in which they were added, for chunks and nodes that @self does not have or has
+ * damaged. pv_object_reader_locate_node() does not ask them: their locations are of another index. Before the reader is
+ * used. @other must outlive it. */
+void pv_object_reader_add_fallback (PvObjectReader *self, PvObjectReader *other);
+
 /* One object in a decoded frame; keeps the frame alive. { 0 } is none. */
 typedef struct
 {

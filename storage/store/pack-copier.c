@@ -130,9 +130,10 @@ add_object (PvPackCopier *self, const PvPackFrame *frame, guint slot, GError **e
   return to->names->len < max || write_frame (self, to, error);
 }
 
-/* Copies the marked objects of frame @number of @pack. */
+/* Copies the chosen objects of frame @at->frame of @pack. */
 static gboolean
-add_frame (PvPackCopier *self, PvPackReader *pack, PvLocation *at, PvMarks *marks, GError **error)
+add_frame (PvPackCopier *self, PvPackReader *pack, PvLocation *at, PvPackCopierChoose choose, gpointer data,
+           GError **error)
 {
   PvPackFrame frame;
   PvFrameInfo info;
@@ -142,7 +143,7 @@ add_frame (PvPackCopier *self, PvPackReader *pack, PvLocation *at, PvMarks *mark
     return FALSE;
   for (at->slot = 0; at->slot < frame.n_slots; at->slot++)
     {
-      if (!pv_marks_contains (marks, at))
+      if (!choose (at, data))
         continue;
       if (!read && !pv_pack_reader_read (pack, self->codec, at->frame, self->plain, &info, error))
         return FALSE;
@@ -154,7 +155,7 @@ add_frame (PvPackCopier *self, PvPackReader *pack, PvLocation *at, PvMarks *mark
 }
 
 gboolean
-pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError **error)
+pv_pack_copier_add_chosen (PvPackCopier *self, guint32 number, PvPackCopierChoose choose, gpointer data, GError **error)
 {
   g_autofree char *path = NULL;
   g_autoptr(PvPackReader) pack = NULL;
@@ -165,7 +166,7 @@ pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError *
   if (!pv_index_pack (self->store->index, number, &row, &why))
     {
       if (why == NULL)
-        pv_throw (&why, PV_ERROR_FAILED, "pack number %u is gone: is another gc at work?", number);
+        pv_throw (&why, PV_ERROR_NOT_FOUND, "pack number %u is gone: is another gc at work?", number);
       g_propagate_error (error, g_steal_pointer (&why));
       return FALSE;
     }
@@ -174,16 +175,42 @@ pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError *
   if (pack != NULL && !pv_pack_reader_unlock (pack, self->store->key, error))
     return FALSE;
   for (at.frame = 0; pack != NULL && at.frame < pv_pack_reader_n_frames (pack); at.frame++)
-    if (!add_frame (self, pack, &at, marks, error))
+    if (!add_frame (self, pack, &at, choose, data, error))
       return FALSE;
   return pack != NULL;
+}
+
+static gboolean
+is_marked (const PvLocation *location, gpointer data)
+{
+  return pv_marks_contains (data, location);
+}
+
+gboolean
+pv_pack_copier_add (PvPackCopier *self, guint32 number, PvMarks *marks, GError **error)
+{
+  return pv_pack_copier_add_chosen (self, number, is_marked, marks, error);
+}
+
+GArray *
+pv_pack_copier_finish (PvPackCopier *self, GError **error)
+{
+  if (!write_frame (self, &self->chunks, error) || !write_frame (self, &self->nodes, error)
+      || !pv_pack_sink_finish (self->sink, error))
+    return NULL;
+  return pv_pack_sink_packs (self->sink);
+}
+
+GArray *
+pv_pack_copier_packs (PvPackCopier *self)
+{
+  return pv_pack_sink_packs (self->sink);
 }
 
 gboolean
 pv_pack_copier_commit (PvPackCopier *self, guint64 *size, GError **error)
 {
-  if (!write_frame (self, &self->chunks, error) || !write_frame (self, &self->nodes, error)
-      || !pv_pack_sink_finish (self->sink, error))
+  if (pv_pack_copier_finish (self, error) == NULL)
     return FALSE;
   *size = pv_pack_sink_size (self->sink);
   return pv_publish_packs (self->store, self->scratch, pv_pack_sink_packs (self->sink), NULL, &self->index, error);

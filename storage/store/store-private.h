@@ -35,6 +35,8 @@ char *pv_store_snapshot_path (PvStore *self, const PvName *id);
  * encrypted store. @domain NULL: NULL. */
 char *pv_store_index_domain (PvStore *self, const char *domain);
 char *pv_store_index_name (PvStore *self, const char *domain, const char *name);
+char *pv_index_domain_with_key (PvStoreKey *key, const char *domain);
+char *pv_index_name_with_key (PvStoreKey *key, const char *domain, const char *name);
 /* The snapshot in a row of the index, or a file of STORE/snapshots or of a pin. */
 PvSnapshot *pv_store_parse_snapshot (PvStore *self, GBytes *bytes, guint64 stored_size, GError **error);
 /* TRUE when the index has @snapshot under its own name. */

@@ -294,17 +294,29 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 char *
+pv_index_domain_with_key (PvStoreKey *key, const char *domain)
+{
+  return key != NULL && domain != NULL ? pv_store_key_hide (key, "domain", domain) : g_strdup (domain);
+}
+
+char *
+pv_index_name_with_key (PvStoreKey *key, const char *domain, const char *name)
+{
+  g_autofree char *full_name = g_strconcat (domain, "@", name, NULL);
+
+  return key != NULL ? pv_store_key_hide (key, "name", full_name) : g_strdup (name);
+}
+
+char *
 pv_store_index_domain (PvStore *self, const char *domain)
 {
-  return self->key != NULL && domain != NULL ? pv_store_key_hide (self->key, "domain", domain) : g_strdup (domain);
+  return pv_index_domain_with_key (self->key, domain);
 }
 
 char *
 pv_store_index_name (PvStore *self, const char *domain, const char *name)
 {
-  g_autofree char *full_name = g_strconcat (domain, "@", name, NULL);
-
-  return self->key != NULL ? pv_store_key_hide (self->key, "name", full_name) : g_strdup (name);
+  return pv_index_name_with_key (self->key, domain, name);
 }
 
 PvSnapshot *
