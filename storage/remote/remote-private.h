@@ -40,6 +40,9 @@ struct _PvRemote
 /* @path: what follows file:// in the URL. */
 PvRemote *pv_remote_file_open (const char *path, GError **error);
 
+/* @location: what follows s3://; @limit: (not owned): the one that the PvRemote will have. */
+PvRemote *pv_remote_s3_open (const char *location, const PvRemoteOptions *options, PvRateLimit *limit, GError **error);
+
 /* FALSE with PV_ERROR_CANCELLED when @cancellable: (nullable) is cancelled. */
 gboolean pv_remote_go_on (GCancellable *cancellable, GError **error);
 

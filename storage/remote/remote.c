@@ -47,19 +47,23 @@ PvRemote *
 pv_remote_open (const char *url, const PvRemoteOptions *options, GError **error)
 {
   static const PvRemoteOptions defaults = { 0 };
+  g_autoptr(PvRateLimit) limit = NULL;
   PvRemote *self = NULL;
 
   g_return_val_if_fail (url != NULL, NULL);
   if (options == NULL)
     options = &defaults;
+  limit = pv_rate_limit_new (options->limit_rate);
   if (g_str_has_prefix (url, "file://"))
     self = pv_remote_file_open (url + strlen ("file://"), error);
+  else if (g_str_has_prefix (url, "s3://"))
+    self = pv_remote_s3_open (url + strlen ("s3://"), options, limit, error);
   else
-    pv_throw (error, PV_ERROR_UNSUPPORTED, "a remote cannot be at '%s': give file:///DIR", url);
+    pv_throw (error, PV_ERROR_UNSUPPORTED, "a remote cannot be at '%s': give s3://BUCKET[/PREFIX] or file:///DIR", url);
   if (self == NULL)
     return NULL;
   g_atomic_ref_count_init (&self->refs);
-  self->limit = pv_rate_limit_new (options->limit_rate);
+  self->limit = g_steal_pointer (&limit);
   return self;
 }
 
@@ -73,11 +77,14 @@ pv_remote_ref (PvRemote *self)
 void
 pv_remote_unref (PvRemote *self)
 {
+  PvRateLimit *limit;
+
   if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
     return;
-  pv_rate_limit_free (self->limit);
+  limit = self->limit;
   g_free (self->url);
   self->ops->free (self);
+  pv_rate_limit_free (limit);
 }
 
 const char *

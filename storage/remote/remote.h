@@ -63,6 +63,7 @@ typedef struct
   guint64 part_size;             /* bytes, 5 MiB to 1 GiB: files above it go up in parts of it; 0: 64 MiB */
   guint max_tries;               /* how often a request is made altogether; 0: 8 */
   guint stall_seconds;           /* without a byte moving, until a request counts as stalled; 0: 30 */
+  guint pause_ms;                /* before the second try, doubled for each more; 0: 250 */
 } PvRemoteOptions;
 
 typedef enum
