@@ -132,7 +132,7 @@ throw_overrun (PvDrain *self, GError **error)
 static Block *
 take_block_locked (PvDrain *self, GError **error)
 {
-  while (!is_over_locked (self))
+  for (guint waited_ms = 0; !is_over_locked (self); waited_ms += PV_DRAIN_BEAT_MS)
     {
       Block *block = g_queue_pop_head (&self->spare);
 
@@ -156,7 +156,8 @@ take_block_locked (PvDrain *self, GError **error)
       self->stuck = TRUE;
       g_cond_wait_until (&self->room, &self->lock, g_get_monotonic_time () + PV_DRAIN_BEAT_MS * 1000);
       self->stuck = FALSE;
-      beat (self);
+      if (waited_ms < PV_DRAIN_STUCK_MS)
+        beat (self);
     }
   return NULL;
 }

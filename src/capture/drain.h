@@ -29,13 +29,15 @@ typedef struct
   PvDrainSink sink;
   gpointer data;         /* for sink */
   gboolean to_the_end;   /* never close before the sender did, except by stop() */
-  void (*beat) (gpointer beat_data); /* (nullable): called in the reader's thread, at least every PV_DRAIN_BEAT_MS */
+  void (*beat) (gpointer beat_data); /* (nullable): called in the reader's thread, at least every PV_DRAIN_BEAT_MS,
+                                      * unless it waits for the sink for more than PV_DRAIN_STUCK_MS */
   gpointer beat_data;
 } PvDrainOptions;
 
 enum
 {
   PV_DRAIN_BEAT_MS = 250,
+  PV_DRAIN_STUCK_MS = 20 * 1000,
 };
 
 typedef struct _PvDrain PvDrain;

@@ -53,7 +53,7 @@ translate (PvCapture *capture, GError *local, GError **error)
                                       "vm.unprivileged_userfaultfd=1, or use Linux 5.7 or newer" },
     { "not compatible with guest memory configuration",
       "its memory is shared or on huge pages, which needs Linux 5.19 or newer" },
-    { "incompatible", "another migration capability is set that excludes it" },
+    { "Background-snapshot is not compatible with", "another migration capability is set that excludes it" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (table); i++)
