@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "chunk/scratch-cipher.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/file.h"
@@ -18,8 +19,10 @@ enum
 
 struct _PvSpill
 {
-  char *directory; /* (owned) */
-  PvFd fd;         /* the pusher's to open */
+  char *directory;         /* (owned) */
+  PvFd fd;                 /* the pusher's to open */
+  PvScratchCipher *cipher; /* (owned) (nullable): likewise */
+  GByteArray *encrypted;   /* (owned): the pusher's */
   GMutex lock;
   guint64 head, tail; /* bytes into the file: popped, pushed; under lock */
   guint64 total;      /* bytes ever pushed; under lock */
@@ -34,6 +37,7 @@ pv_spill_new (const char *directory)
   g_mutex_init (&self->lock);
   self->directory = g_strdup (directory);
   self->fd = PV_FD_NONE;
+  self->encrypted = g_byte_array_new ();
   return self;
 }
 
@@ -43,6 +47,8 @@ pv_spill_free (PvSpill *self)
   if (self == NULL)
     return;
   pv_fd_clear (&self->fd);
+  pv_scratch_cipher_free (self->cipher);
+  g_byte_array_unref (self->encrypted);
   g_mutex_clear (&self->lock);
   g_free (self->directory);
   g_free (self);
@@ -54,6 +60,9 @@ open_file (PvSpill *self, GError **error)
 {
   g_autofree char *path = g_build_filename (self->directory, "spill-XXXXXX", NULL);
 
+  self->cipher = pv_scratch_cipher_new (error);
+  if (self->cipher == NULL)
+    return FALSE;
   self->fd = open (self->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (self->fd >= 0)
     return TRUE;
@@ -73,7 +82,10 @@ pv_spill_push (PvSpill *self, const guint8 *bytes, gsize n, GError **error)
   g_mutex_lock (&self->lock);
   at = self->tail;
   g_mutex_unlock (&self->lock);
-  if (!pv_fault ("capture.spill", error) || !pv_pwrite_all (self->fd, bytes, n, at, "spill file", error))
+  g_byte_array_set_size (self->encrypted, (guint) n);
+  pv_scratch_cipher_apply (self->cipher, at, bytes, n, self->encrypted->data);
+  if (!pv_fault ("capture.spill", error)
+      || !pv_pwrite_all (self->fd, self->encrypted->data, n, at, "spill file", error))
     return FALSE;
   g_mutex_lock (&self->lock);
   self->tail += n;
@@ -110,6 +122,7 @@ pv_spill_pop (PvSpill *self, guint8 *bytes, gsize max, GError **error)
     return 0;
   if (!pv_pread_exact (self->fd, bytes, n, head, "spill file", error))
     return -1;
+  pv_scratch_cipher_apply (self->cipher, head, bytes, n, bytes);
   give_back (self, head + n);
   g_mutex_lock (&self->lock);
   self->head += n;

@@ -39,6 +39,14 @@ pv_cli_open_store (PvCli *self, PvStoreOpenFlags flags, GError **error)
   return NULL;
 }
 
+gboolean
+pv_cli_check_scrypt_cost (int cost, GError **error)
+{
+  return (cost >= (int) PV_KEY_COST_MIN && cost <= (int) PV_KEY_COST_MAX)
+         || pv_throw (error, PV_ERROR_INVALID, "--scrypt-cost is a number from %u to %u", PV_KEY_COST_MIN,
+                      PV_KEY_COST_MAX);
+}
+
 PvConnection *
 pv_cli_open_connection (PvCli *self, GError **error)
 {
@@ -101,6 +109,8 @@ pv_cli_clear (PvCli *self)
 {
   g_clear_pointer (&self->uri, g_free);
   g_clear_pointer (&self->store_directory, g_free);
+  g_clear_pointer (&self->passphrase_file, g_free);
+  g_clear_pointer (&self->secret_uuid, g_free);
   g_clear_pointer (&self->subject, g_free);
   g_clear_pointer (&self->pin, pv_store_pin_free);
   g_clear_object (&self->cancellable);

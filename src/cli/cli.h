@@ -10,6 +10,7 @@
 #include <gio/gio.h>
 
 #include "cli/output.h"
+#include "restore/key-source.h"
 #include "store/txn.h"
 #include "virt/connection.h"
 
@@ -27,6 +28,9 @@ typedef struct
 {
   char *uri;                 /* (owned) (nullable): --connect */
   char *store_directory;     /* (owned): --store, PAGEVAULT_STORE or the default */
+  char *passphrase_file;     /* (owned) (nullable): --passphrase-file, or PAGEVAULT_PASSPHRASE_FILE */
+  char *secret_uuid;         /* (owned) (nullable): --secret */
+  PvKeySource keys;          /* made of these; installed */
   gboolean json;             /* --json */
   char *subject;             /* (owned) (nullable): what the command works on, for messages */
   PvStorePin *pin;           /* (owned) (nullable): keeps what is being read, whatever others delete */
@@ -38,6 +42,8 @@ void pv_cli_set_subject (PvCli *self, const char *subject);
 
 /* Opens the store. PvStoreOpenFlags as for pv_store_open(). A missing store's message says how to make one. */
 PvStore *pv_cli_open_store (PvCli *self, PvStoreOpenFlags flags, GError **error);
+/* FALSE: the command line is wrong. */
+gboolean pv_cli_check_scrypt_cost (int cost, GError **error);
 PvConnection *pv_cli_open_connection (PvCli *self, GError **error);
 
 /* Makes @argument the subject when it is well-formed: DOMAIN@NAME. FALSE: the command line is wrong. */

@@ -5,7 +5,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "store/unlock.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
 
@@ -86,6 +88,8 @@ pv_command_list_help (void)
                    "Options, before or behind the command:\n"
                    "  -c, --connect=URI   libvirt connection (LIBVIRT_DEFAULT_URI, then qemu:///system)\n"
                    "      --store=DIR     the store (PAGEVAULT_STORE, then " PV_DEFAULT_STORE ")\n"
+                   "      --passphrase-file=FILE, --secret=UUID\n"
+                   "                      what opens an encrypted store (PAGEVAULT_PASSPHRASE_FILE)\n"
                    "      --json          print JSON instead of text\n"
                    "  -h, --help          show this, or the help of a command\n"
                    "      --version       show the version\n"
@@ -100,6 +104,9 @@ typedef struct
 {
   char *uri;             /* (owned) (nullable) */
   char *store_directory; /* (owned) (nullable) */
+  char *passphrase_file; /* (owned) (nullable) */
+  char *secret_uuid;     /* (owned) (nullable) */
+  int key_fd;            /* of the one that started us; 0: none */
   gboolean json, help, version;
   char **rest;           /* (owned) (nullable): arguments */
 } GlobalOptions;
@@ -109,6 +116,8 @@ global_options_clear (GlobalOptions *self)
 {
   g_free (self->uri);
   g_free (self->store_directory);
+  g_free (self->passphrase_file);
+  g_free (self->secret_uuid);
   g_strfreev (self->rest);
 }
 
@@ -120,6 +129,10 @@ add_global_options (GOptionContext *context, GlobalOptions *global)
   const GOptionEntry entries[] = {
     { "connect", 'c', 0, G_OPTION_ARG_STRING, &global->uri, "libvirt connection", "URI" },
     { "store", 0, 0, G_OPTION_ARG_FILENAME, &global->store_directory, "The store", "DIR" },
+    { "passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &global->passphrase_file, "The store's pass phrase is in FILE",
+      "FILE" },
+    { "secret", 0, 0, G_OPTION_ARG_STRING, &global->secret_uuid, "The store's key is libvirt's secret UUID", "UUID" },
+    { "key-fd", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &global->key_fd, NULL, NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &global->json, "Print JSON instead of text", NULL },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &global->help, "Show help", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &global->rest, NULL, NULL },
@@ -143,7 +156,29 @@ adopt_global_options (PvCli *cli, GlobalOptions *global)
       g_free (cli->store_directory);
       cli->store_directory = g_steal_pointer (&global->store_directory);
     }
+  if (global->passphrase_file != NULL)
+    {
+      g_free (cli->passphrase_file);
+      cli->passphrase_file = g_steal_pointer (&global->passphrase_file);
+    }
+  if (global->secret_uuid != NULL)
+    {
+      g_free (cli->secret_uuid);
+      cli->secret_uuid = g_steal_pointer (&global->secret_uuid);
+    }
   cli->json |= global->json;
+}
+
+/* From here on stores can be opened. */
+static gboolean
+install_keys (PvCli *cli, const GlobalOptions *global, GError **error)
+{
+  if (global->key_fd > 0 && !pv_unlock_receive (global->key_fd, error))
+    return FALSE;
+  cli->keys = (PvKeySource){ .passphrase_file = cli->passphrase_file, .secret_uuid = cli->secret_uuid,
+                             .uri = cli->uri, .ask = isatty (STDERR_FILENO) == 1 }; /* not in a completion */
+  pv_key_source_install (&cli->keys);
+  return TRUE;
 }
 
 static gboolean
@@ -207,6 +242,8 @@ run_command (const PvCommand *self, PvCli *cli, int argc, char **argv, GError **
   args = global.rest != NULL ? global.rest : no_args;
   if (!check_count (self, g_strv_length (args), error))
     return PV_EXIT_USAGE;
+  if (!install_keys (cli, &global, error))
+    return PV_EXIT_FAILED;
   return self->run (cli, args, error);
 }
 

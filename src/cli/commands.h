@@ -7,6 +7,7 @@
 G_BEGIN_DECLS
 
 extern const PvCommand pv_command_init;
+extern const PvCommand pv_command_key;
 extern const PvCommand pv_command_create;
 extern const PvCommand pv_command_list;
 extern const PvCommand pv_command_show;

@@ -29,8 +29,10 @@ static void
 set_defaults (PvCli *cli)
 {
   const char *store = g_getenv ("PAGEVAULT_STORE");
+  const char *passphrase_file = g_getenv ("PAGEVAULT_PASSPHRASE_FILE");
 
   cli->store_directory = g_strdup (store != NULL && *store != '\0' ? store : PV_DEFAULT_STORE);
+  cli->passphrase_file = passphrase_file != NULL && *passphrase_file != '\0' ? g_strdup (passphrase_file) : NULL;
   cli->cancellable = g_cancellable_new ();
 }
 

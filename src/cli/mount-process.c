@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "pool/mount.h"
+#include "store/unlock.h"
 #include "util/error.h"
 #include "util/file.h"
 
+#define KEY_FD 3       /* the serving process reads the store's key from it */
 #define DIGEST_PART 12 /* hexadecimal digits of the store's path that tell stores apart */
 
 char *
@@ -89,6 +91,7 @@ command_line (PvCli *cli, const char *directory)
   g_strv_builder_add_many (builder, program != NULL ? program : "pagevault", "--store", store, NULL);
   if (cli->uri != NULL)
     g_strv_builder_add_many (builder, "--connect", cli->uri, NULL);
+  g_strv_builder_add (builder, "--key-fd=" G_STRINGIFY (KEY_FD));
   g_strv_builder_add_many (builder, "mount", "--foreground", "--log", log, "--", directory, NULL);
   return g_strv_builder_end (builder);
 }
@@ -97,12 +100,16 @@ static gboolean
 spawn (PvCli *cli, const char *directory, GError **error)
 {
   g_auto(GStrv) arguments = command_line (cli, directory);
+  g_auto(PvFd) keys = pv_unlock_hand_over (error);
+  const int targets[] = { KEY_FD };
   g_auto(PvFd) out = PV_FD_NONE;
   g_auto(PvFd) err = PV_FD_NONE;
   g_autoptr(GError) local = NULL;
 
-  if (!g_spawn_async_with_pipes ("/", arguments, NULL, G_SPAWN_SEARCH_PATH, leave_session, NULL, NULL, NULL, &out, &err,
-                                 &local))
+  if (keys < 0)
+    return FALSE;
+  if (!g_spawn_async_with_pipes_and_fds ("/", (const char *const *) arguments, NULL, G_SPAWN_SEARCH_PATH, leave_session,
+                                         NULL, -1, -1, -1, &keys, targets, 1, NULL, NULL, &out, &err, &local))
     return pv_throw (error, PV_ERROR_FAILED, "cannot start the process that serves the disks: %s", local->message);
   return wait_ready (out, err, error);
 }

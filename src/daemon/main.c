@@ -14,6 +14,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/notify.h"
+#include "restore/key-source.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -23,13 +24,16 @@ enum
   EXIT_USAGE = 2,
 };
 
-static char *opt_store, *opt_mount, *opt_log;
+static char *opt_store, *opt_mount, *opt_log, *opt_passphrase_file, *opt_secret;
 static gboolean opt_foreground, opt_version;
 
 static const GOptionEntry entries[] = {
   { "mount", 0, 0, G_OPTION_ARG_FILENAME, &opt_mount, "Where the pool is (default: " PV_DEFAULT_POOL ")", "DIR" },
   { "store", 0, 0, G_OPTION_ARG_FILENAME, &opt_store, "The store (default: PAGEVAULT_STORE or " PV_DEFAULT_STORE ")",
     "DIR" },
+  { "passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &opt_passphrase_file,
+    "The store's pass phrase is in FILE (default: PAGEVAULT_PASSPHRASE_FILE)", "FILE" },
+  { "secret", 0, 0, G_OPTION_ARG_STRING, &opt_secret, "The store's key is libvirt's secret UUID", "UUID" },
   { "foreground", 0, 0, G_OPTION_ARG_NONE, &opt_foreground, "Do not go into the background", NULL },
   { "log", 0, 0, G_OPTION_ARG_FILENAME, &opt_log, "In the background: append messages to FILE (default: " PV_DAEMON_LOG
     ")", "FILE" },
@@ -119,6 +123,18 @@ leave_starter (int *ready, GError **error)
   return TRUE;
 }
 
+/* What opens an encrypted store. Paths count from where the starter is. */
+static void
+install_keys (void)
+{
+  static PvKeySource keys;
+  const char *file = opt_passphrase_file != NULL ? opt_passphrase_file : g_getenv ("PAGEVAULT_PASSPHRASE_FILE");
+
+  keys.passphrase_file = file != NULL && *file != '\0' ? g_canonicalize_filename (file, NULL) : NULL;
+  keys.secret_uuid = opt_secret;
+  pv_key_source_install (&keys);
+}
+
 static gboolean
 serve (int *ready, GError **error)
 {
@@ -129,6 +145,7 @@ serve (int *ready, GError **error)
   PvDaemonOptions options = { .store_directory = store_directory, .pool_directory = pool_directory };
   g_autoptr(PvDaemon) daemon = NULL;
 
+  install_keys ();
   if (!opt_foreground && !go_to_background (ready, error))
     return FALSE;
   daemon = pv_daemon_new (&options, error);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/store-keys.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -240,12 +241,12 @@ pv_lazy_state_read (const char *store_directory, const char *uuid, GError **erro
 }
 
 PvSnapshot *
-pv_lazy_state_snapshot (const PvLazyState *self, GError **error)
+pv_lazy_state_snapshot (const PvLazyState *self, PvStore *store, GError **error)
 {
   g_autofree char *path = g_build_filename (self->directory, "snapshot", NULL);
   g_autoptr(GBytes) bytes = pv_read_file (path, PV_SNAPSHOT_OBJECT_MAX, error);
 
-  return bytes != NULL ? pv_snapshot_parse (bytes, 0, error) : NULL;
+  return bytes != NULL ? pv_snapshot_parse_with_key (bytes, pv_store_get_key (store), 0, error) : NULL;
 }
 
 GPtrArray *

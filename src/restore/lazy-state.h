@@ -56,7 +56,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvLazyState, pv_lazy_state_free)
 int pv_lazy_state_create (PvLazyState *self, const char *store_directory, PvSnapshot *snapshot, GError **error);
 /* PV_ERROR_NOT_FOUND when no memory of the guest is missing. */
 PvLazyState *pv_lazy_state_read (const char *store_directory, const char *uuid, GError **error);
-PvSnapshot *pv_lazy_state_snapshot (const PvLazyState *self, GError **error);
+PvSnapshot *pv_lazy_state_snapshot (const PvLazyState *self, PvStore *store, GError **error);
 /* (element-type PvLazyState) (transfer full): all of a store; those that cannot be read are left out. */
 GPtrArray *pv_lazy_state_list (const char *store_directory);
 /* The lock, an open descriptor; -1 with PV_ERROR_BUSY when a pager is at work. */

@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "restore/pager-shared.h"
+#include "store/unlock.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/helper-program.h"
@@ -32,11 +34,21 @@ pv_pager_program (void)
 gboolean
 pv_pager_spawn (const char *const *argv, const int *sources, const int *targets, guint n, GError **error)
 {
+  g_auto(PvFd) keys = pv_unlock_hand_over (error);
+  int all_sources[PV_PAGER_FDS_MAX + 1], all_targets[PV_PAGER_FDS_MAX + 1];
   g_autoptr(GError) local = NULL;
 
+  g_return_val_if_fail (n <= PV_PAGER_FDS_MAX, FALSE);
+
+  if (keys < 0)
+    return FALSE;
+  memcpy (all_sources, sources, n * sizeof *sources);
+  memcpy (all_targets, targets, n * sizeof *targets);
+  all_sources[n] = keys;
+  all_targets[n] = PV_PAGER_FD_KEYS;
   if (g_spawn_async_with_pipes_and_fds ("/", argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
-                                        pv_helper_program_leave_session, NULL, -1, -1, -1, sources, targets, n, NULL,
-                                        NULL, NULL, NULL, &local))
+                                        pv_helper_program_leave_session, NULL, -1, -1, -1, all_sources, all_targets,
+                                        n + 1, NULL, NULL, NULL, NULL, &local))
     return TRUE;
   return pv_throw (error, PV_ERROR_FAILED, "cannot start the pager '%s': %s", argv[0], local->message);
 }

@@ -22,11 +22,14 @@ enum
   PV_PAGER_FD_SHARED = 4,
   PV_PAGER_FD_LOCK = 5,
   PV_PAGER_FD_OTHER = 6, /* a socket to the other one of the two: it closes when that dies */
+  PV_PAGER_FD_KEYS = 7,  /* all: the key of an encrypted store (store/unlock.h) */
 };
 
 /* (transfer full): where the program is: beside this one where that is not installed. */
 char *pv_pager_program (void);
-/* Starts @argv in a session of its own; @sources become its descriptors @targets. */
+/* Starts @argv in a session of its own; @sources become its descriptors @targets, at most PV_PAGER_FDS_MAX. The keys of
+ * stores that this process knows are handed over besides. */
+#define PV_PAGER_FDS_MAX 4u
 gboolean pv_pager_spawn (const char *const *argv, const int *sources, const int *targets, guint n, GError **error);
 
 /* What both inherit from whom they replace. */

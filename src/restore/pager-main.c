@@ -23,6 +23,7 @@
 #include "restore/lazy-restore.h"
 #include "restore/pager-keeper.h"
 #include "restore/pager-process.h"
+#include "store/unlock.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -132,6 +133,7 @@ main (int argc, char **argv)
 {
   static const int harmless[] = { SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT, SIGTSTP };
   const char *mode = argc == 4 ? argv[1] : "";
+  g_autoptr(GError) error = NULL;
 
   if (argc != 4 || !is_socket (3))
     {
@@ -140,10 +142,12 @@ main (int argc, char **argv)
     }
   for (guint i = 0; i < G_N_ELEMENTS (harmless); i++)
     signal (harmless[i], SIG_IGN);
-  for (int fd = 3; fd <= PV_PAGER_FD_OTHER; fd++)
+  for (int fd = 3; fd <= PV_PAGER_FD_KEYS; fd++)
     fcntl (fd, F_SETFD, FD_CLOEXEC);
   openlog ("pagevault-pager", LOG_PID, LOG_DAEMON);
   shield ();
+  if (!pv_unlock_receive (PV_PAGER_FD_KEYS, &error))
+    syslog (LOG_ERR, "%s", error->message); /* a store that needs none opens all the same */
   if (g_str_equal (mode, "--keep"))
     return pv_pager_keeper_run (argv[2], argv[3]);
   if (g_str_equal (mode, "--again"))

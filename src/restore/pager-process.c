@@ -48,9 +48,9 @@ pv_pager_process_new (const char *store, const char *uuid, int lock, GError **er
   self->store_directory = g_strdup (store);
   self->uuid = g_strdup (uuid);
   self->state = pv_lazy_state_read (store, uuid, error);
-  self->snapshot = self->state != NULL ? pv_lazy_state_snapshot (self->state, error) : NULL;
-  self->store = self->snapshot != NULL ? pv_store_open (store, 0, error) : NULL;
-  self->source = self->store != NULL ? pv_pager_source_new (self->store, self->snapshot, error) : NULL;
+  self->store = self->state != NULL ? pv_store_open (store, 0, error) : NULL;
+  self->snapshot = self->store != NULL ? pv_lazy_state_snapshot (self->state, self->store, error) : NULL;
+  self->source = self->snapshot != NULL ? pv_pager_source_new (self->store, self->snapshot, error) : NULL;
   if (self->source == NULL)
     return NULL;
   self->guest = pv_pager_guest_new (self->state);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "chunk/scratch-cipher.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -14,10 +15,12 @@
 
 struct _PvScratchFile
 {
-  PvFd fd;             /* (owned) */
-  char *name;          /* (owned): for messages */
-  GByteArray *pending; /* (owned): not written yet */
-  guint64 written;     /* bytes in the file */
+  PvFd fd;                 /* (owned) */
+  PvScratchCipher *cipher; /* (owned) */
+  char *name;              /* (owned): for messages */
+  GByteArray *pending;     /* (owned): not written yet */
+  GByteArray *encrypted;   /* (owned): of what is being written */
+  guint64 written;         /* bytes in the file */
 };
 
 PvScratchFile *
@@ -27,6 +30,10 @@ pv_scratch_file_new (PvStoreScratch *scratch, GError **error)
 
   self->name = g_strdup (pv_store_scratch_path (scratch));
   self->pending = g_byte_array_new ();
+  self->encrypted = g_byte_array_new ();
+  self->cipher = pv_scratch_cipher_new (error);
+  if (self->cipher == NULL)
+    return NULL;
   self->fd = pv_openat (AT_FDCWD, self->name, O_TMPFILE | O_RDWR, 0600, error);
   return self->fd >= 0 ? g_steal_pointer (&self) : NULL;
 }
@@ -38,6 +45,8 @@ pv_scratch_file_free (PvScratchFile *self)
     return;
   pv_fd_clear (&self->fd);
   g_byte_array_unref (self->pending);
+  g_byte_array_unref (self->encrypted);
+  pv_scratch_cipher_free (self->cipher);
   g_free (self->name);
   g_free (self);
 }
@@ -45,7 +54,9 @@ pv_scratch_file_free (PvScratchFile *self)
 static gboolean
 flush (PvScratchFile *self, GError **error)
 {
-  if (!pv_pwrite_all (self->fd, self->pending->data, self->pending->len, self->written, self->name, error))
+  g_byte_array_set_size (self->encrypted, self->pending->len);
+  pv_scratch_cipher_apply (self->cipher, self->written, self->pending->data, self->pending->len, self->encrypted->data);
+  if (!pv_pwrite_all (self->fd, self->encrypted->data, self->encrypted->len, self->written, self->name, error))
     return FALSE;
   self->written += self->pending->len;
   g_byte_array_set_size (self->pending, 0);
@@ -79,7 +90,10 @@ pv_scratch_file_size (const PvScratchFile *self)
 gboolean
 pv_scratch_file_read (PvScratchFile *self, guint64 offset, gpointer data, gsize size, GError **error)
 {
-  return flush (self, error) && pv_pread_exact (self->fd, data, size, offset, self->name, error);
+  if (!flush (self, error) || !pv_pread_exact (self->fd, data, size, offset, self->name, error))
+    return FALSE;
+  pv_scratch_cipher_apply (self->cipher, offset, data, size, data);
+  return TRUE;
 }
 
 gboolean

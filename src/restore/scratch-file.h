@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvScratchFile: bytes that are appended and later become a blob volume; they lie in the store's scratch folder, not
- * in memory. */
+ * in memory, encrypted with a key that only this process has. */
 #pragma once
 
 #include "store/txn.h"

@@ -61,6 +61,7 @@ PvStoreKey *
 pv_unlock (const char *directory, const PvStoreFormat *format, GError **error)
 {
   g_autoptr(PvStoreKey) key = NULL;
+  g_autoptr(GError) why = NULL;
 
   if (format->n_key_slots == 0)
     {
@@ -73,8 +74,17 @@ pv_unlock (const char *directory, const PvStoreFormat *format, GError **error)
   key = find (format->uuid);
   if (key == NULL && unlock_func == NULL)
     pv_throw (error, PV_ERROR_DENIED, "the store in '%s' is encrypted, and its key is not there", directory);
-  if (key == NULL && unlock_func != NULL && (key = unlock_func (directory, format, unlock_data, error)) != NULL)
+  if (key != NULL || unlock_func == NULL)
+    return g_steal_pointer (&key);
+  key = unlock_func (directory, format, unlock_data, &why);
+  if (key != NULL)
     pv_unlock_remember (format->uuid, key);
+  else
+    {
+      if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND)) /* a file, a secret: not the store */
+        why->code = PV_ERROR_DENIED;
+      g_propagate_error (error, g_steal_pointer (&why));
+    }
   return g_steal_pointer (&key);
 }
 
