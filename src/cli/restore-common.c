@@ -120,4 +120,6 @@ pv_restore_print (PvSnapshot *snapshot, const PvRestoreResult *result)
   printf ("%s is back after %s\n", result->domain, running);
   if (result->why_eager != NULL)
     printf ("all memory was loaded first: %s\n", result->why_eager);
+  if (result->frozen != NULL)
+    g_printerr ("pagevault: %s: %s\n", result->domain, result->frozen);
 }

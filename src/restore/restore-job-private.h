@@ -46,6 +46,9 @@ gboolean pv_restore_make_disks (PvRestore *self, GError **error);
 gboolean pv_restore_prepare_eager (PvRestore *self, GError **error);
 gboolean pv_restore_load_eager (PvRestore *self, GError **error);
 
+/* restore-thaw.c: lets file systems go that the snapshot has frozen. That it cannot is told in the result. */
+void pv_restore_thaw (PvRestore *self, PvRestoreResult *result);
+
 /* restore-recover.c: as PvBringBackFunc; @data: PvRestoreRecovery. */
 typedef struct
 {

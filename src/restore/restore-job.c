@@ -32,6 +32,7 @@ pv_restore_result_clear (PvRestoreResult *self)
   g_clear_pointer (&self->domain, g_free);
   g_clear_pointer (&self->uuid, g_free);
   g_clear_pointer (&self->why_eager, g_free);
+  g_clear_pointer (&self->frozen, g_free);
   g_clear_pointer (&self->replaced, g_ptr_array_unref);
 }
 
@@ -216,6 +217,7 @@ pv_restore_run_as (PvRestore *self, gboolean way_back, PvRestoreResult *result, 
   result->domain = g_strdup (self->domain);
   result->uuid = g_strdup (pv_domain_xml_uuid (self->live));
   result->why_eager = g_steal_pointer (&self->why_eager);
+  pv_restore_thaw (self, result);
   result->total_ms = (double) (g_get_monotonic_time () - start) / 1000;
   return pv_restore_journal_remove (self->journal, error);
 }

@@ -43,6 +43,7 @@ typedef struct
   char *uuid;                /* (owned) */
   gboolean lazy;             /* memory comes behind the guest */
   char *why_eager;           /* (owned) (nullable): why it is not lazy though it was to be: a sentence */
+  char *frozen;              /* (owned) (nullable): file systems stay frozen: a sentence that says what to do */
   double running_ms;         /* command to guest running */
   double total_ms;
   guint64 pages_on_demand;
