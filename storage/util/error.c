@@ -4,6 +4,7 @@
 #include "util/error.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 G_DEFINE_QUARK (pv-error-quark, pv_error)
 
@@ -66,10 +67,13 @@ code_from_errno (int errnum)
 gboolean
 pv_throw_errno (GError **error, int errnum, const char *format, ...)
 {
+  PvError code = code_from_errno (errnum);
+  g_autofree char *suffix = g_strconcat (
+      g_strerror (errnum), code == PV_ERROR_DENIED && geteuid () != 0 ? ": try it as root (sudo)" : NULL, NULL);
   va_list args;
 
   va_start (args, format);
-  set_error_valist (error, code_from_errno (errnum), g_strerror (errnum), format, args);
+  set_error_valist (error, code, suffix, format, args);
   va_end (args);
   return FALSE;
 }
