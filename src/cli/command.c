@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "restore/remote-secret.h"
 #include "store/unlock.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
@@ -178,6 +179,7 @@ install_keys (PvCli *cli, const GlobalOptions *global, GError **error)
   cli->keys = (PvKeySource){ .passphrase_file = cli->passphrase_file, .secret_uuid = cli->secret_uuid,
                              .uri = cli->uri, .ask = isatty (STDERR_FILENO) == 1 }; /* not in a completion */
   pv_key_source_install (&cli->keys);
+  pv_remote_secret_install (cli->uri);
   return TRUE;
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/notify.h"
 #include "restore/key-source.h"
+#include "restore/remote-secret.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -133,6 +134,7 @@ install_keys (void)
   keys.passphrase_file = file != NULL && *file != '\0' ? g_canonicalize_filename (file, NULL) : NULL;
   keys.secret_uuid = opt_secret;
   pv_key_source_install (&keys);
+  pv_remote_secret_install (keys.uri);
 }
 
 static gboolean

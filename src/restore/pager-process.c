@@ -9,6 +9,7 @@
 #include "restore/pager.h"
 #include "restore/pager-guest.h"
 #include "restore/pager-keeper.h"
+#include "restore/remote-secret.h"
 #include "restore/working-set.h"
 #include "util/error.h"
 #include "util/fault.h"
@@ -48,6 +49,8 @@ pv_pager_process_new (const char *store, const char *uuid, int lock, GError **er
   self->store_directory = g_strdup (store);
   self->uuid = g_strdup (uuid);
   self->state = pv_lazy_state_read (store, uuid, error);
+  if (self->state != NULL)
+    pv_remote_secret_install (self->state->uri);
   self->store = self->state != NULL ? pv_store_open (store, 0, error) : NULL;
   self->snapshot = self->store != NULL ? pv_lazy_state_snapshot (self->state, self->store, error) : NULL;
   self->source = self->snapshot != NULL ? pv_pager_source_new (self->store, self->snapshot, error) : NULL;

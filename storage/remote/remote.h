@@ -51,11 +51,13 @@ typedef struct
   const char *ca_file;           /* (nullable): PEM file of the authorities to trust instead of the system's */
 
   /* Credentials: the first of these that is there. The access key given here (both or none; @session_token optional);
-   * @credentials_file, in the format of ~/.aws/credentials; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-   * AWS_SESSION_TOKEN; AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials. */
+   * the value of @secret, "ACCESS-KEY:SECRET-KEY", as the secret reader below gives it; @credentials_file, in the
+   * format of ~/.aws/credentials; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN;
+   * AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials. */
   const char *access_key;        /* (nullable) */
   const char *secret_key;        /* (nullable) */
   const char *session_token;     /* (nullable) */
+  const char *secret;            /* (nullable): UUID of a libvirt secret */
   const char *credentials_file;  /* (nullable): must not be readable by others */
   const char *profile;           /* (nullable): section of the file; NULL: AWS_PROFILE, else "default" */
 
@@ -84,6 +86,12 @@ typedef gboolean (*PvRemoteVisit) (const PvRemoteEntry *entry, gpointer data, GE
 
 /* Called in the calling thread: @done bytes of the object have moved. Goes back when a piece has to be sent again. */
 typedef void (*PvRemoteProgress) (guint64 done, gpointer data);
+
+/* (transfer full): the value of secret @uuid; wiped and freed by its receiver. Any thread. */
+typedef char *(*PvRemoteSecretReader) (const char *uuid, gpointer data, GError **error);
+/* How options with a @secret get its value, in this process: to be called before any of them are used. Without a reader
+ * they are DENIED. */
+void pv_remote_set_secret_reader (PvRemoteSecretReader reader, gpointer data);
 
 /* Checks @url and @options and finds the credentials; connects nowhere. @options: (nullable).
  * file:///DIR needs an absolute DIR that is a directory (it is never created: it may be a mount that is missing).

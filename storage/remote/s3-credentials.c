@@ -13,6 +13,16 @@
 
 #define FILE_SIZE_MAX (1u << 20)
 
+static PvRemoteSecretReader secret_reader;
+static gpointer secret_reader_data;
+
+void
+pv_remote_set_secret_reader (PvRemoteSecretReader reader, gpointer data)
+{
+  secret_reader = reader;
+  secret_reader_data = data;
+}
+
 static void
 wipe (char *secret)
 {
@@ -127,6 +137,39 @@ from_file (const char *path, const char *profile, GError **error)
   return self;
 }
 
+/* "ACCESS-KEY:SECRET-KEY"; an access key of Swift has a colon of its own. */
+static PvS3Credentials *
+from_secret (const char *uuid, GError **error)
+{
+  g_autofree char *source = g_strdup_printf ("secret '%s'", uuid);
+  PvS3Credentials *self = NULL;
+  char *value, *colon;
+
+  if (secret_reader == NULL)
+    {
+      pv_throw (error, PV_ERROR_DENIED, "secrets of libvirt cannot be had here: give a file with credentials");
+      return NULL;
+    }
+  value = secret_reader (uuid, secret_reader_data, error);
+  if (value == NULL)
+    {
+      g_prefix_error (error, "the credentials: ");
+      return NULL;
+    }
+  g_strchomp (value);
+  colon = strrchr (value, ':');
+  if (colon != NULL)
+    {
+      *colon = '\0';
+      self = take (value, colon + 1, NULL, source, error);
+      *colon = ':';
+    }
+  else
+    pv_throw (error, PV_ERROR_INVALID, "%s has no credentials: its value must be ACCESS-KEY:SECRET-KEY", source);
+  wipe (value);
+  return self;
+}
+
 static const char *
 from_environment (const char *name)
 {
@@ -148,7 +191,9 @@ pv_s3_credentials_find (const PvRemoteOptions *options, GError **error)
 
   profile = profile != NULL ? profile : "default";
   if (options->access_key != NULL || options->secret_key != NULL)
-    return take (options->access_key, options->secret_key, options->session_token, "the secret", error);
+    return take (options->access_key, options->secret_key, options->session_token, "the caller", error);
+  if (options->secret != NULL)
+    return from_secret (options->secret, error);
   if (options->credentials_file != NULL)
     return from_file (options->credentials_file, profile, error);
   if (access_key != NULL || secret_key != NULL)

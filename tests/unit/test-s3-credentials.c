@@ -127,6 +127,30 @@ test_home (Fixture *self, gconstpointer data)
   g_assert_true (pv_remove_tree (folder, NULL));
 }
 
+static char *
+read_secret (const char *uuid, gpointer data, GError **error)
+{
+  if (data == NULL)
+    pv_throw (error, PV_ERROR_NOT_FOUND, "there is no secret '%s'", uuid);
+  return g_strdup (data);
+}
+
+static void
+test_secret (Fixture *self, gconstpointer data)
+{
+  PvRemoteOptions options = { .secret = "uuid", .credentials_file = self->file };
+  char value[] = "account:user:" SECRET "\n", no_colon[] = SECRET;
+
+  assert_refused (&options, PV_ERROR_DENIED);
+  pv_remote_set_secret_reader (read_secret, value);
+  assert_found (&options, "account:user", SECRET, NULL);
+  pv_remote_set_secret_reader (read_secret, no_colon);
+  assert_refused (&options, PV_ERROR_INVALID);
+  pv_remote_set_secret_reader (read_secret, NULL);
+  assert_refused (&options, PV_ERROR_NOT_FOUND);
+  pv_remote_set_secret_reader (NULL, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -138,6 +162,7 @@ main (int argc, char **argv)
   g_test_add ("/s3-credentials/order", Fixture, NULL, set_up, test_order, tear_down);
   g_test_add ("/s3-credentials/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/s3-credentials/home", Fixture, NULL, set_up, test_home, tear_down);
+  g_test_add ("/s3-credentials/secret", Fixture, NULL, set_up, test_secret, tear_down);
   status = g_test_run ();
   g_rmdir (home);
   return status;
