@@ -87,6 +87,7 @@ pv_capture_job_finalize (GObject *object)
   PvCaptureJob *self = PV_CAPTURE_JOB (object);
 
   pv_capture_job_forget_engine (self);
+  g_clear_pointer (&self->capture.tracking, pv_tracking_free);
   g_clear_pointer (&self->txn, pv_txn_free);
   g_clear_pointer (&self->scratch, pv_store_scratch_free);
   g_clear_pointer (&self->base, pv_snapshot_unref);
@@ -142,6 +143,7 @@ pv_capture_job_new (PvStore *store, PvGuest *guest, const PvCaptureOptions *opti
   pv_capture_options_copy (&self->options, options);
   self->capture.guest = pv_guest_ref (guest);
   self->capture.options = &self->options;
+  self->capture.store = store;
   return self;
 }
 
@@ -184,7 +186,7 @@ pv_capture_job_begin_txn (PvCaptureJob *self, GError **error)
       g_propagate_error (error, g_steal_pointer (&local));
       return FALSE;
     }
-  options.base = self->base;
+  options.base = self->capture.base = self->base;
   self->txn = pv_store_begin (self->store, &options, error);
   return self->txn != NULL;
 }
@@ -313,6 +315,7 @@ commit (PvCaptureJob *self, GError **error)
 {
   const PvCaptureRecord record = {
     .engine = self->engine != NULL ? self->engine->name : NULL,
+    .tracked = self->capture.tracked,
     .pause_ms = self->pause_ms,
     .quiesced = self->options.quiesce,
     .passed_over = self->passed_over,
@@ -422,6 +425,16 @@ save_memory (PvCaptureJob *self, PvSnapshot *snapshot)
   g_clear_pointer (&options->memory_file, g_free);
 }
 
+static void
+start_tracking (PvCaptureJob *self, PvSnapshot *snapshot)
+{
+  g_autoptr(PvTracking) tracking = g_steal_pointer (&self->capture.tracking);
+  g_autoptr(GError) error = NULL;
+
+  if (tracking != NULL && !pv_tracking_start (tracking, pv_guest_uuid (self->capture.guest), snapshot, &error))
+    g_ptr_array_add (self->warnings, g_strdup (error->message));
+}
+
 /* The snapshot is there: what goes wrong now is a warning. */
 static void
 finish (PvCaptureJob *self, PvSnapshot *snapshot)
@@ -429,6 +442,7 @@ finish (PvCaptureJob *self, PvSnapshot *snapshot)
   g_autoptr(GError) error = NULL;
 
   pv_capture_job_set_state (self, PV_CAPTURE_MERGING);
+  start_tracking (self, snapshot);
   save_memory (self, snapshot);
   if ((self->options.keep_overlay && !pv_capture_job_keep_overlays (self, &error)) || !put_back (self, &error))
     g_ptr_array_add (self->warnings, g_strdup_printf ("%s; the guardian goes on trying", error->message));

@@ -3,6 +3,8 @@
 
 #include "capture/capture-options.h"
 
+#include <string.h>
+
 #include "util/bytesize.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
@@ -101,7 +103,9 @@ static gboolean
 check_direct (const PvCaptureOptions *self, GError **error)
 {
   if (self->check_tracking && !g_str_equal (self->engine, "direct"))
-    return pv_throw (error, PV_ERROR_INVALID, "--check-tracking is for --engine direct");
+    return pv_throw (error, PV_ERROR_INVALID, "--check-tracking is for --engine direct, and no other behind it");
+  if (self->track && strstr (self->engine, "direct") == NULL)
+    return pv_throw (error, PV_ERROR_INVALID, "--track is for --engine direct");
   return (self->max_pause_ms > 0 && self->max_pause_ms <= PV_CAPTURE_MAX_PAUSE_MAX)
          || pv_throw (error, PV_ERROR_INVALID, "--max-pause is from 1 to %d milliseconds", PV_CAPTURE_MAX_PAUSE_MAX);
 }

@@ -35,6 +35,7 @@ typedef struct
   char *engine;        /* (owned): "auto", or of "direct", "qemu", "live", "paused" one, or several with commas between,
                           of which the first that works is taken */
   guint max_pause_ms;  /* engine direct: what the memory that is left may add to the pause */
+  gboolean track;      /* engine direct: go on watching memory, for the next capture */
   gboolean check_tracking; /* engine direct: compares all memory, in the pause */
   guint64 buffer;      /* bytes of the memory stream held in RAM */
   PvOverrun on_overrun;

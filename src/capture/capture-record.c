@@ -66,6 +66,8 @@ pv_capture_record_attach (const PvCaptureRecord *self, PvTxn *txn, PvGuest *gues
   for (guint i = 0; i < self->passed_over->len; i++)
     json_builder_add_string_value (builder, self->passed_over->pdata[i]);
   json_builder_end_array (builder);
+  json_builder_set_member_name (builder, "tracked");
+  json_builder_add_boolean_value (builder, self->tracked);
   json_builder_set_member_name (builder, "pause_ms");
   json_builder_add_double_value (builder, self->pause_ms);
   json_builder_set_member_name (builder, "quiesced");

@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   const char *engine;           /* (nullable): of disks alone */
+  gboolean tracked;
   double pause_ms;
   gboolean quiesced;            /* the guest's memory says so as well: after a restore somebody must thaw it */
   const GPtrArray *passed_over; /* (element-type utf8): "engine: reason" */

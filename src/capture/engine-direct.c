@@ -183,6 +183,32 @@ get_userfaultfd (PvCapture *capture, Direct *direct, GError **error)
   return FALSE;
 }
 
+/* The snapshot before has all blocks, of the same sizes. */
+static gboolean
+is_base_alike (const PvCapture *capture, const Direct *direct)
+{
+  for (guint i = 0; capture->base != NULL && i < pv_ram_map_n_blocks (direct->map); i++)
+    {
+      const PvRamMapBlock *block = pv_ram_map_block (direct->map, i);
+      const PvVolume *volume = pv_snapshot_find_volume (capture->base, PV_VOLUME_RAM, block->name);
+
+      if (volume == NULL || volume->size != block->size)
+        return FALSE;
+    }
+  return capture->base != NULL;
+}
+
+/* The userfaultfd of the capture before, else a new one. */
+static gboolean
+take_tracker (PvCapture *capture, Direct *direct, GError **error)
+{
+  PvSnapshot *base = is_base_alike (capture, direct) ? capture->base : NULL;
+
+  direct->userfaultfd = pv_tracker_take (pv_guest_uuid (capture->guest), direct->map, direct->pid, base);
+  capture->tracked = direct->userfaultfd >= 0;
+  return capture->tracked || get_userfaultfd (capture, direct, error);
+}
+
 /* --- device state --- */
 
 /* QEMU takes a descriptor only for what it was opened for: writing. */
@@ -309,6 +335,25 @@ throw_too_fast (PvCapture *capture, const Direct *direct, guint64 n_pages, GErro
                    direct->limit * (PAGE / 1024));
 }
 
+/* What was not written to since the snapshot before. */
+static gboolean
+keep (PvCapture *capture, Direct *direct, GError **error)
+{
+  g_autoptr(GArray) pieces = g_array_new (FALSE, FALSE, sizeof (PvRamPiece));
+
+  pv_ram_watch_keep (direct->watch, pieces);
+  for (guint i = 0; i < pieces->len; i++)
+    {
+      const PvRamPiece *piece = &g_array_index (pieces, PvRamPiece, i);
+
+      if (!pv_ram_ingest_keep (capture->ram, piece->block, piece->offset, piece->size, error)
+          || (direct->check != NULL
+              && !pv_tracking_check_note_kept (direct->check, capture->store, capture->base, piece, error)))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /* Until what the guest writes during a round is little enough for the pause. */
 static gboolean
 take_rounds (PvCapture *capture, Direct *direct, GError **error)
@@ -316,6 +361,10 @@ take_rounds (PvCapture *capture, Direct *direct, GError **error)
   guint64 before = G_MAXUINT64, n_pages = 0;
   guint stalled = 0;
 
+  if (!pv_ram_watch_peek (direct->watch, &n_pages, error))
+    return FALSE;
+  if (pv_ram_watch_pending (direct->watch) + n_pages <= direct->limit)
+    return TRUE;
   for (guint i = 0; i < ROUNDS && stalled < STALLED_ROUNDS; i++)
     {
       gboolean ok;
@@ -342,7 +391,7 @@ begin (PvCapture *capture, Direct *direct, GError **error)
 
   direct->map = pv_ram_map_new (capture->guest, direct->pid, error);
   head = direct->map != NULL ? pv_direct_stream_head (capture->guest, direct->map, error) : NULL;
-  if (head == NULL || !get_userfaultfd (capture, direct, error))
+  if (head == NULL || !take_tracker (capture, direct, error))
     return FALSE;
   if (capture->options->check_tracking)
     {
@@ -354,7 +403,7 @@ begin (PvCapture *capture, Direct *direct, GError **error)
   /* the first scan takes longest: it must not be in a pause */
   return direct->watch != NULL && pv_fault ("capture.direct.watched", error)
          && pv_ram_watch_scan (direct->watch, error) && give_devices_file (capture, direct, error)
-         && pv_ram_ingest_begin (capture->ram, head, error);
+         && pv_ram_ingest_begin (capture->ram, head, error) && (!capture->tracked || keep (capture, direct, error));
 }
 
 static gboolean
@@ -439,6 +488,19 @@ direct_arm (PvCapture *capture, GError **error)
          && pv_fault ("capture.direct.copied", error) && pv_capture_resume (capture, error);
 }
 
+/* Or leaves it to who comes after. */
+static void
+end_watching (PvCapture *capture, Direct *direct)
+{
+  g_clear_pointer (&direct->check, pv_tracking_check_free);
+  g_clear_pointer (&direct->watch, pv_ram_watch_free);
+  if (capture->options->track)
+    capture->tracking = pv_tracking_new (g_steal_pointer (&direct->map), pv_fd_steal (&direct->userfaultfd),
+                                         pv_fd_steal (&direct->pidfd));
+  else
+    pv_fd_clear (&direct->userfaultfd);
+}
+
 static gboolean
 direct_settle (PvCapture *capture, GError **error)
 {
@@ -446,7 +508,7 @@ direct_settle (PvCapture *capture, GError **error)
   g_autoptr(GBytes) saved = NULL;
   g_autoptr(GBytes) devices = NULL;
 
-  pv_fd_clear (&direct->userfaultfd);
+  end_watching (capture, direct);
   saved = read_devices (direct, error);
   devices = saved != NULL ? pv_direct_stream_devices (saved, error) : NULL;
   if (devices == NULL)

@@ -80,6 +80,7 @@ qemu_prepare (PvCapture *capture, GError **error)
     return pv_throw (error, PV_ERROR_UNSUPPORTED,
                      "guest %s is paused, and a background snapshot would let it run for a moment",
                      pv_guest_name (capture->guest));
+  pv_tracker_drop (pv_guest_uuid (capture->guest)); /* memory can be write-protected by one at a time */
   if (!pv_capture_set_capability (capture, "background-snapshot", &local))
     return translate (capture, local, error);
   if (pipe2 (ends, O_CLOEXEC) < 0)

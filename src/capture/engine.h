@@ -13,6 +13,7 @@
 #include "capture/drain.h"
 #include "capture/guardian.h"
 #include "capture/ram-ingest.h"
+#include "capture/tracker.h"
 #include "virt/guest.h"
 
 G_BEGIN_DECLS
@@ -35,6 +36,10 @@ typedef struct
   PvFd channel;         /* the engine's: its end of a socket that it can answer on */
   gpointer engine_data; /* (owned) (nullable): the engine's */
   GDestroyNotify free_engine_data;
+  PvStore *store;       /* (not owned) */
+  PvSnapshot *base;     /* (not owned) (nullable): what the transaction builds on */
+  gboolean tracked;     /* only what was written since base was read */
+  PvTracking *tracking; /* (owned) (nullable): of the engine's settle: to be started when the snapshot is there */
   void (*tick) (gpointer tick_data); /* while something lasts: progress */
   gpointer tick_data;
 } PvCapture;

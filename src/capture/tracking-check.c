@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "memsnap/process-memory.h"
+#include "store/volume-reader.h"
 #include "util/error.h"
 
 enum
@@ -69,6 +70,18 @@ pv_tracking_check_note (PvTrackingCheck *self, const PvRamPages *pages)
       else
         memset (self->copies[piece->block] + piece->offset, 0, piece->size);
     }
+}
+
+gboolean
+pv_tracking_check_note_kept (PvTrackingCheck *self, PvStore *store, PvSnapshot *base, const PvRamPiece *piece,
+                             GError **error)
+{
+  const char *name = pv_ram_map_block (self->map, piece->block)->name;
+  const PvVolume *volume = pv_snapshot_find_volume (base, PV_VOLUME_RAM, name);
+  g_autoptr(PvVolumeReader) reader = pv_volume_reader_new (store, volume, error);
+  guint8 *copy = self->copies[piece->block] + piece->offset;
+
+  return reader != NULL && pv_volume_reader_read (reader, piece->offset, piece->size, copy, error);
 }
 
 /* @n: pages that differ, added to; @first: (inout): the first of them, in words (transfer full). */

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "capture/ram-watch.h"
+#include "store/store.h"
 
 G_BEGIN_DECLS
 
@@ -19,6 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvTrackingCheck, pv_tracking_check_free)
 
 /* What was taken. */
 void pv_tracking_check_note (PvTrackingCheck *self, const PvRamPages *pages);
+/* A piece that @base is said to have as it is: it is read from there. */
+gboolean pv_tracking_check_note_kept (PvTrackingCheck *self, PvStore *store, PvSnapshot *base, const PvRamPiece *piece,
+                                      GError **error);
 /* Reads all memory of process @pid; PV_ERROR_CORRUPT when a page is another than the one that was noted last: it was
  * written to unseen. @tick is called now and then meanwhile. */
 gboolean pv_tracking_check_compare (PvTrackingCheck *self, pid_t pid, void (*tick) (gpointer tick_data),

@@ -15,13 +15,15 @@
 static char *opt_engine, *opt_buffer, *opt_on_overrun, *opt_overlay_dir, *opt_xmlfile, *opt_description, *opt_memspec;
 static char **opt_diskspec;
 static int opt_max_pause = PV_CAPTURE_MAX_PAUSE_DEFAULT;
-static gboolean opt_check_tracking, opt_no_disks, opt_disk_only, opt_quiesce, opt_keep_overlay;
+static gboolean opt_track, opt_check_tracking, opt_no_disks, opt_disk_only, opt_quiesce, opt_keep_overlay;
 
 const GOptionEntry pv_create_entries[] = {
   { "description", 0, 0, G_OPTION_ARG_STRING, &opt_description, "Words to keep with the snapshot", "TEXT" },
   { "engine", 0, 0, G_OPTION_ARG_STRING, &opt_engine, "auto, direct, qemu, live or paused (auto)", "ENGINE" },
   { "max-pause", 0, 0, G_OPTION_ARG_INT, &opt_max_pause, "Engine direct: how long the last memory may take (50)",
     "MS" },
+  { "track", 0, 0, G_OPTION_ARG_NONE, &opt_track, "Engine direct: the next such capture reads what was written since",
+    NULL },
   { "check-tracking", 0, 0, G_OPTION_ARG_NONE, &opt_check_tracking,
     "Engine direct: compare all memory, in a long pause", NULL },
   { "buffer", 0, 0, G_OPTION_ARG_STRING, &opt_buffer, "Memory for what the store is behind the guest (256MiB)",
@@ -131,6 +133,7 @@ pv_create_options_read (PvCaptureOptions *capture, GError **error)
   capture->description = g_strdup (opt_description);
   capture->overlay_dir = opt_overlay_dir != NULL ? g_canonicalize_filename (opt_overlay_dir, NULL) : NULL;
   capture->max_pause_ms = (guint) MAX (opt_max_pause, 0);
+  capture->track = opt_track;
   capture->check_tracking = opt_check_tracking;
   capture->no_disks = opt_no_disks;
   capture->disk_only = opt_disk_only;

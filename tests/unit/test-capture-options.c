@@ -125,11 +125,15 @@ test_ranges (void)
   options.check_tracking = TRUE;
   assert_wrong (&options, "--check-tracking");
   options.check_tracking = FALSE;
+  options.track = TRUE;
+  g_assert_true (pv_capture_options_check (&options, NULL));
   options.max_pause_ms = 0;
   assert_wrong (&options, "--max-pause");
   options.max_pause_ms = 1;
   g_free (options.engine);
   options.engine = g_strdup ("live");
+  assert_wrong (&options, "--track");
+  options.track = FALSE;
   options.name = g_strdup ("../x");
   assert_wrong (&options, "name");
   pv_capture_options_clear (&options);
