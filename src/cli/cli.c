@@ -73,7 +73,7 @@ pv_cli_lookup (PvCli *self, PvStore *store, const char *argument, GError **error
 
   if (!pv_snapshot_name_parse (argument, &domain, &name, error))
     return NULL;
-  snapshot = pv_store_lookup (store, domain, name, error);
+  snapshot = pv_store_find (store, domain, name, self->cancellable, error);
   if (snapshot == NULL)
     return NULL;
   self->pin = pv_store_pin (store, snapshot, error);

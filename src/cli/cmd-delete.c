@@ -7,17 +7,31 @@
 
 #include "cli/lazy.h"
 #include "cli/output.h"
+#include "cli/remote-argument.h"
 #include "restore/working-set.h"
+#include "store/prune.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
 
+static char *opt_remote;
+
+static const GOptionEntry options[] = {
+  { "remote", 0, 0, G_OPTION_ARG_STRING, &opt_remote, "Delete from there, as for 'push', and not here", "REMOTE" },
+  PV_REMOTE_ARGUMENT_OPTIONS,
+  G_OPTION_ENTRY_NULL
+};
+
+/* @mirror: (nullable): where to delete from. */
 static gboolean
-delete_one (PvCli *cli, PvStore *store, const char *full, GError **error)
+delete_one (PvCli *cli, PvStore *store, PvMirror *mirror, const char *full, GError **error)
 {
   g_autofree char *domain = NULL;
   g_autofree char *name = NULL;
 
   pv_cli_set_subject (cli, full);
+  if (mirror != NULL)
+    return pv_snapshot_name_parse (full, &domain, &name, error)
+           && pv_mirror_delete (mirror, domain, name, cli->cancellable, error);
   return pv_snapshot_name_parse (full, &domain, &name, error) && pv_lazy_check_unused (store, full, error)
          && pv_store_delete (store, domain, name, error);
 }
@@ -27,20 +41,24 @@ static PvExit
 run_delete (PvCli *cli, char **args, GError **error)
 {
   g_autoptr(PvStore) store = NULL;
+  g_autoptr(PvMirror) mirror = NULL;
   g_autoptr(GPtrArray) deleted = g_ptr_array_new ();
   gboolean failed = FALSE;
 
   for (char **at = args; *at != NULL; at++)
     if (!pv_cli_check_snapshot (cli, *at, error))
       return PV_EXIT_USAGE;
+  if (opt_remote != NULL && !pv_remote_argument_check (opt_remote, error))
+    return PV_EXIT_USAGE;
   store = pv_cli_open_store (cli, 0, error);
-  if (store == NULL)
+  if (store == NULL
+      || (opt_remote != NULL && (mirror = pv_remote_argument_open (store, opt_remote, NULL, error)) == NULL))
     return PV_EXIT_FAILED;
   for (char **at = args; *at != NULL; at++)
     {
       g_autoptr(GError) local = NULL;
 
-      if (delete_one (cli, store, *at, &local))
+      if (delete_one (cli, store, mirror, *at, &local))
         g_ptr_array_add (deleted, *at);
       else
         {
@@ -70,11 +88,14 @@ const PvCommand pv_command_delete = {
              "snapshots share stays. One from which the memory of a running guest is still coming is not\n"
              "deleted.\n"
              "\n"
+             "With --remote the snapshots are deleted there; space comes back with 'pagevault prune'.\n"
+             "\n"
              "Example:\n"
              "  pagevault delete web1@monday web1@tuesday && pagevault gc\n"
              "\n"
              "Keys of --json: deleted (an array of DOMAIN@NAME).",
   .min_args = 1,
   .max_args = PV_ARGS_ANY,
+  .options = options,
   .run = run_delete,
 };

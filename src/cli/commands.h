@@ -22,5 +22,9 @@ extern const PvCommand pv_command_verify;
 extern const PvCommand pv_command_stat;
 extern const PvCommand pv_command_mount;
 extern const PvCommand pv_command_doctor;
+extern const PvCommand pv_command_push;
+extern const PvCommand pv_command_pull;
+extern const PvCommand pv_command_attach;
+extern const PvCommand pv_command_prune;
 
 G_END_DECLS

@@ -39,7 +39,7 @@ restore (PvRestoreRecovery *self, const char *full_name, gboolean paused, GError
 
   if (!pv_snapshot_name_parse (full_name, &domain, &name, error))
     return FALSE;
-  job.snapshot = snapshot = pv_store_lookup (self->store, domain, name, error);
+  job.snapshot = snapshot = pv_store_find (self->store, domain, name, NULL, error);
   if (snapshot == NULL)
     return FALSE;
   ok = pv_restore_run_as (&job, TRUE, &result, error);

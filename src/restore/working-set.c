@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "store/mirror.h"
 #include "util/cursor.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -136,7 +137,14 @@ pv_working_set_add (const char *store_directory, PvSnapshot *snapshot, const gui
          && pv_write_file (path, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
 }
 
-/* (element-type utf8): ids of all snapshots. */
+static void
+add_ids (GHashTable *ids, GPtrArray *snapshots)
+{
+  for (guint i = 0; i < snapshots->len; i++)
+    g_hash_table_add (ids, pv_name_to_hex (pv_snapshot_id (g_ptr_array_index (snapshots, i))));
+}
+
+/* (element-type utf8): ids of all snapshots, those of attached remotes included. */
 static GHashTable *
 listed (PvStore *store, GError **error)
 {
@@ -146,8 +154,15 @@ listed (PvStore *store, GError **error)
   if (snapshots == NULL)
     return NULL;
   ids = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  for (guint i = 0; i < snapshots->len; i++)
-    g_hash_table_add (ids, pv_name_to_hex (pv_snapshot_id (g_ptr_array_index (snapshots, i))));
+  add_ids (ids, snapshots);
+  for (guint i = 0; i < pv_store_mirrors (store)->len; i++)
+    {
+      g_autoptr(GPtrArray) there = pv_mirror_list (pv_store_mirrors (store)->pdata[i], NULL, error);
+
+      if (there == NULL)
+        return g_hash_table_unref (ids), NULL;
+      add_ids (ids, there);
+    }
   return ids;
 }
 

@@ -32,6 +32,15 @@ list_key_clear (gpointer data)
   g_free (((ListKey *) data)->key);
 }
 
+char *
+pv_mirror_token (void)
+{
+  g_autofree char *uuid = g_uuid_string_random ();
+  g_auto(GStrv) parts = g_strsplit (uuid, "-", -1);
+
+  return g_strjoinv ("", parts);
+}
+
 static gboolean
 is_token (const char *text)
 {

@@ -70,6 +70,9 @@ typedef struct
  * index, those that are gone are removed from it. */
 GHashTable *pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error);
 
+/* (transfer full): 32 hexadecimal digits that nobody else has. */
+char *pv_mirror_token (void);
+
 /* Calls @func for each pack list below @prefix ("needs/" or "condemned/"): @mtime: when it was written, in seconds, by
  * the remote's clock. A list that is not one is an error, unless it is gone meanwhile. */
 typedef gboolean (*PvMirrorListFunc) (const char *key, gint64 mtime, PvPackList *list, gpointer data, GError **error);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include "store/mirror-private.h"
 #include "store/snapshot-private.h"
@@ -127,6 +126,8 @@ pv_mirror_open (PvStore *store, const char *name, PvRemote *remote, GError **err
   g_autoptr(PvMirror) self = alloc_mirror (store, name);
   g_autofree char *blocks = g_build_filename (self->directory, "blocks", NULL);
 
+  if (!pv_mirror_name_check (name, error))
+    return NULL;
   if (remote != NULL)
     self->remote = pv_remote_ref (remote);
   if (!pv_mkdirs (self->directory, 0700, error) || !open_index (self, error)
@@ -163,7 +164,7 @@ pv_mirror_remote (PvMirror *self, GError **error)
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   if (self->remote == NULL)
-    pv_throw (error, PV_ERROR_NOT_FOUND, "there is no remote '%s'", self->name);
+    self->remote = pv_mirror_connect (self->store, self->name, 0, error);
   return self->remote != NULL ? pv_remote_ref (self->remote) : NULL;
 }
 
@@ -258,26 +259,4 @@ pv_mirror_check_format (PvMirror *self, gboolean make, GCancellable *cancellable
       return FALSE;
     }
   return check_matches (self, &format, error) && check_same (self, marker, &format, error);
-}
-
-/* --- attaching ---------------------------------------------------------------------------------------------------- */
-
-gboolean
-pv_mirror_attach (PvMirror *self, guint64 size, GError **error)
-{
-  g_autofree char *text = g_strdup_printf ("%" G_GUINT64_FORMAT "\n", size != 0 ? size : PV_MIRROR_CACHE_DEFAULT);
-
-  return pv_write_file (self->attached, text, strlen (text), error);
-}
-
-gboolean
-pv_mirror_detach (PvMirror *self, GError **error)
-{
-  return pv_unlink (self->attached, error);
-}
-
-gboolean
-pv_mirror_is_attached (PvMirror *self)
-{
-  return access (self->attached, F_OK) == 0;
 }

@@ -40,6 +40,16 @@ PvSnapshot *pv_mirror_find (PvMirror *self, const char *domain, const char *name
  * network, when that was done before. */
 gboolean pv_mirror_prepare (PvMirror *self, PvSnapshot *snapshot, GCancellable *cancellable, GError **error);
 
+/* --- where it is -------------------------------------------------------------------------------------------------- */
+
+/* Notes in STORE/mirrors/NAME/remote how to connect: @url and of @options what is no secret. */
+gboolean pv_mirror_remember (PvMirror *self, const char *url, const PvRemoteOptions *options, GError **error);
+/* (transfer full): connects as it was noted; @name: of a mirror below @store. PV_ERROR_NOT_FOUND when there is none. */
+PvRemote *pv_mirror_connect (const char *store, const char *name, guint64 limit_rate, GError **error);
+/* TRUE when a mirror may be called @name: 1 to 64 letters, digits, '.', '_', '-', no '.' or '-' first.
+ * PV_ERROR_INVALID. */
+gboolean pv_mirror_name_check (const char *name, GError **error);
+
 /* --- attached remotes: their snapshots count as the store's own when it is read ----------------------------------- */
 
 /* @cache_size: bytes of blocks to keep; 0: PV_MIRROR_CACHE_DEFAULT. */
@@ -47,5 +57,9 @@ gboolean pv_mirror_prepare (PvMirror *self, PvSnapshot *snapshot, GCancellable *
 gboolean pv_mirror_attach (PvMirror *self, guint64 cache_size, GError **error);
 gboolean pv_mirror_detach (PvMirror *self, GError **error);
 gboolean pv_mirror_is_attached (PvMirror *self);
+
+/* (transfer full) (element-type PvMirror): the attached mirrors of @store, by name. One that cannot be opened is told
+ * in @warnings (nullable) (element-type utf8), and left out. */
+GPtrArray *pv_mirror_open_attached (PvStore *store, GPtrArray *warnings);
 
 G_END_DECLS

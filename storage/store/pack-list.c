@@ -26,7 +26,7 @@ G_STATIC_ASSERT (sizeof magic == MAGIC_SIZE);
 G_STATIC_ASSERT (HEADER_SIZE + (guint64) PV_PACK_LIST_MAX * ENTRY_SIZE + PV_NAME_SIZE <= PV_PACK_LIST_SIZE_MAX);
 
 #define KEY_PREFIX "packs/"
-#define PACK_SIZE_MIN (PV_PACK_HEADER_SIZE + PV_PACK_FOOTER_SIZE + 1)
+G_STATIC_ASSERT (PV_REMOTE_PACK_SIZE_MIN == PV_PACK_HEADER_SIZE + PV_PACK_FOOTER_SIZE + 1);
 
 PvPackList *
 pv_pack_list_new (PvPackListKind kind, const PvName *snapshot)
@@ -131,7 +131,7 @@ parse_pack (PvPackList *self, PvCursor *cursor, GError **error)
   reserved = pv_cursor_le32 (cursor);
   if (reserved != 0)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "a reserved byte is not zero: made by a newer pagevault");
-  if (pv_name_is_zero (&pack.name) || pack.size < PACK_SIZE_MIN || pack.size > PV_PACK_SIZE_MAX)
+  if (pv_name_is_zero (&pack.name) || pack.size < PV_REMOTE_PACK_SIZE_MIN || pack.size > PV_PACK_SIZE_MAX)
     return pv_corrupt (error, "a pack of %" G_GUINT64_FORMAT " bytes", pack.size);
   if (self->packs->len > 0
       && pv_remote_pack_compare (&g_array_index (self->packs, PvRemotePack, self->packs->len - 1), &pack) >= 0)

@@ -13,6 +13,7 @@
 G_BEGIN_DECLS
 
 #define PV_PACK_LIST_MAX (1u << 20)         /* packs in a list */
+#define PV_REMOTE_PACK_SIZE_MIN 97u         /* bytes: a header, a footer, and something in between */
 #define PV_PACK_LIST_SIZE_MAX (64u << 20)   /* bytes of the object */
 
 typedef enum

@@ -4,7 +4,6 @@
 
 #include "store/push.h"
 
-#include <string.h>
 #include <time.h>
 
 #include "store/push-plan.h"
@@ -17,7 +16,6 @@ enum
   ATTEMPTS = 8,             /* plans made before giving up: packs vanish rarely */
   RENEW_SECONDS = 600,      /* after which the needs are written again */
   FRESH_SECONDS = 1800,     /* that they may be old when the snapshot is written */
-  TOKEN_BYTES = 16,
 };
 
 typedef struct
@@ -61,16 +59,14 @@ report (Push *self, const char *phase, guint64 done, guint64 total)
     self->progress (phase, done, total, self->progress_data);
 }
 
-static char *
-make_needs_key (PvSnapshot *snapshot)
+static void
+take_needs_key (Push *self)
 {
-  g_autofree char *id = pv_name_to_hex (pv_snapshot_id (snapshot));
-  g_autofree char *uuid = g_uuid_string_random ();
-  g_auto(GStrv) parts = g_strsplit (uuid, "-", -1);
-  g_autofree char *token = g_strjoinv ("", parts);
+  g_autofree char *id = pv_name_to_hex (pv_snapshot_id (self->snapshot));
+  g_autofree char *token = pv_mirror_token ();
 
-  g_assert (strlen (token) == 2 * TOKEN_BYTES);
-  return g_strdup_printf ("needs/%s/%s", id, token);
+  g_free (self->needs_key);
+  self->needs_key = g_strdup_printf ("needs/%s/%s", id, token);
 }
 
 /* --- before ------------------------------------------------------------------------------------------------------- */
@@ -81,6 +77,7 @@ look (Push *self, GError **error)
 {
   g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(PvSnapshot) there = NULL;
+  g_autoptr(GArray) needs = NULL;
   g_autoptr(GError) why = NULL;
 
   if (!pv_mirror_check_format (self->mirror, TRUE, self->cancellable, error)
@@ -94,7 +91,10 @@ look (Push *self, GError **error)
   if (!pv_name_equal (pv_snapshot_id (there), pv_snapshot_id (self->snapshot)))
     return pv_throw (error, PV_ERROR_EXISTS, "remote '%s' has another snapshot of this name: delete it there first",
                      pv_mirror_name (self->mirror));
-  self->result->was_there = TRUE;
+  needs = pv_mirror_needs (self->mirror, pv_snapshot_id (there), self->cancellable, error);
+  if (needs == NULL)
+    return FALSE;
+  self->result->was_there = needs->len > 0; /* what is needed is not told any more: it is told again */
   return TRUE;
 }
 
@@ -145,6 +145,9 @@ write_needs (Push *self, GError **error)
 {
   g_autoptr(GBytes) bytes = NULL;
 
+  /* What got old a prune may be removing just now: it is never written again. */
+  if (self->needs_key == NULL || seconds_since_boot () - self->written >= FRESH_SECONDS)
+    take_needs_key (self);
   if (self->plan->needs->packs->len > PV_PACK_LIST_MAX)
     return pv_throw (error, PV_ERROR_UNSUPPORTED, "it needs more than %u packs", PV_PACK_LIST_MAX);
   self->plan->needs->time = g_get_real_time ();
@@ -271,6 +274,5 @@ pv_store_push (PvStore *store, PvMirror *mirror, PvSnapshot *snapshot, PvPushRes
     return FALSE;
   if (result->was_there)
     return TRUE;
-  self.needs_key = make_needs_key (snapshot);
   return push (&self, error);
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "store/mirror.h"
 #include "util/error.h"
 
 struct _PvStorePin
@@ -38,13 +39,36 @@ pv_store_scratch_pin (PvStore *self, PvStoreScratch *scratch, PvSnapshot *snapsh
                       pv_snapshot_full_name (snapshot));
 }
 
+/* TRUE when @snapshot is of an attached remote, and not of the store. */
+static gboolean
+is_elsewhere (PvStore *store, PvSnapshot *snapshot)
+{
+  const char *domain = pv_snapshot_domain (snapshot), *name = pv_snapshot_name (snapshot);
+  g_autoptr(PvSnapshot) here = pv_store_lookup (store, domain, name, NULL);
+
+  if (here != NULL && pv_name_equal (pv_snapshot_id (here), pv_snapshot_id (snapshot)))
+    return FALSE;
+  for (guint i = 0; i < store->mirrors->len; i++)
+    {
+      g_autoptr(PvSnapshot) there = pv_mirror_find (store->mirrors->pdata[i], domain, name, NULL);
+
+      if (there != NULL && pv_name_equal (pv_snapshot_id (there), pv_snapshot_id (snapshot)))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* Under STORE/lock shared: gc, which takes it exclusively for a moment, sees the pin or sees that nothing is pinned
  * yet. */
 PvStorePin *
 pv_store_pin (PvStore *store, PvSnapshot *snapshot, GError **error)
 {
-  g_auto(PvFd) guard = pv_store_lock (store, LOCK_SH, error);
+  gboolean elsewhere = is_elsewhere (store, snapshot);
+  g_auto(PvFd) guard = elsewhere ? PV_FD_NONE : pv_store_lock (store, LOCK_SH, error);
   g_autoptr(PvStorePin) self = g_new0 (PvStorePin, 1);
+
+  if (elsewhere)
+    return g_steal_pointer (&self);
 
   if (guard < 0)
     return NULL;

@@ -22,6 +22,7 @@ struct _PvStore
   PvStoreKey *key;        /* (owned) (nullable): of an encrypted store */
   PvIndex *index;         /* (owned) */
   PvObjectReader *reader; /* (owned) */
+  GPtrArray *mirrors;     /* (owned) (element-type PvMirror): attached; .reader falls back to theirs */
 };
 
 /* A store whose format marker and directories are right, with neither index nor reader: for making the index anew. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/mirror-private.h"
 #include "store/pack-source.h"
 #include "store/store-keys.h"
 #include "store/unlock.h"
@@ -75,6 +76,7 @@ pv_store_unref (PvStore *self)
   if (self->index != NULL)
     pv_pack_source_detach (self->index);
   g_clear_pointer (&self->reader, pv_object_reader_free);
+  g_clear_pointer (&self->mirrors, g_ptr_array_unref);
   g_clear_pointer (&self->index, pv_index_unref);
   g_clear_pointer (&self->key, pv_store_key_unref);
   g_free (self->directory);
@@ -268,6 +270,19 @@ pv_store_open_without_index (const char *directory, GError **error)
   return ensure_made (self, 0, error) && check_format (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
+/* What is in the store can be had whatever is wrong with a mirror. */
+static void
+attach_mirrors (PvStore *self)
+{
+  g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
+
+  self->mirrors = pv_mirror_open_attached (self, warnings);
+  for (guint i = 0; i < warnings->len; i++)
+    g_message ("%s", (const char *) warnings->pdata[i]);
+  for (guint i = 0; i < self->mirrors->len; i++)
+    pv_object_reader_add_fallback (self->reader, ((PvMirror *) self->mirrors->pdata[i])->reader);
+}
+
 PvStore *
 pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
 {
@@ -288,6 +303,7 @@ pv_store_open (const char *directory, PvStoreOpenFlags flags, GError **error)
       g_prefix_error (error, "store '%s': ", self->directory);
       return NULL;
     }
+  attach_mirrors (self);
   return g_steal_pointer (&self);
 }
 
@@ -400,6 +416,55 @@ pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **e
   else
     g_propagate_error (error, g_steal_pointer (&why));
   return NULL;
+}
+
+/* (nullable): a snapshot of an attached remote, made ready to be read. @refresh: asks the remotes what they have. */
+static PvSnapshot *
+find_attached (PvStore *self, const char *domain, const char *name, gboolean refresh, GCancellable *cancellable,
+               GError **error)
+{
+  for (guint i = 0; i < self->mirrors->len; i++)
+    {
+      g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
+      g_autoptr(PvSnapshot) snapshot = NULL;
+      g_autoptr(GError) why = NULL;
+
+      if (refresh && !pv_mirror_refresh_snapshots (self->mirrors->pdata[i], warnings, cancellable, error))
+        return NULL;
+      snapshot = pv_mirror_find (self->mirrors->pdata[i], domain, name, &why);
+      if (why != NULL)
+        return g_propagate_error (error, g_steal_pointer (&why)), NULL;
+      if (snapshot != NULL)
+        return pv_mirror_prepare (self->mirrors->pdata[i], snapshot, cancellable, error) ? g_steal_pointer (&snapshot)
+                                                                                         : NULL;
+    }
+  return NULL;
+}
+
+PvSnapshot *
+pv_store_find (PvStore *self, const char *domain, const char *name, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GError) local = NULL, remote = NULL;
+  PvSnapshot *snapshot = pv_store_lookup (self, domain, name, &local);
+
+  if (snapshot != NULL || !g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    {
+      if (snapshot == NULL)
+        g_propagate_error (error, g_steal_pointer (&local));
+      return snapshot;
+    }
+  snapshot = find_attached (self, domain, name, FALSE, cancellable, &remote);
+  if (snapshot == NULL && remote == NULL)
+    snapshot = find_attached (self, domain, name, TRUE, cancellable, &remote);
+  if (snapshot == NULL)
+    g_propagate_error (error, remote != NULL ? g_steal_pointer (&remote) : g_steal_pointer (&local));
+  return snapshot;
+}
+
+GPtrArray *
+pv_store_mirrors (PvStore *self)
+{
+  return self->mirrors;
 }
 
 PvSnapshot *

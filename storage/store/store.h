@@ -48,10 +48,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvStoreScratch, pv_store_scratch_free)
 GPtrArray *pv_store_list (PvStore *self, const char *domain, GError **error);
 /* PV_ERROR_NOT_FOUND names the snapshot. */
 PvSnapshot *pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **error);
+/* Likewise, also among the snapshots of attached remotes (store/mirror.h), which can then be read like the store's own:
+ * what is not here comes from there. Asks them when nobody here knows the snapshot. */
+PvSnapshot *pv_store_find (PvStore *self, const char *domain, const char *name, GCancellable *cancellable,
+                           GError **error);
+/* (element-type PvMirror) (transfer none): the attached remotes. */
+GPtrArray *pv_store_mirrors (PvStore *self);
 /* (nullable): the newest snapshot of @domain: the base for the next one. NULL without error when there is none. */
 PvSnapshot *pv_store_latest (PvStore *self, const char *domain, GError **error);
 /* While a pin lives, gc keeps all that @snapshot needs, also when it is deleted: for whoever reads it for long.
- * PV_ERROR_NOT_FOUND when it is not listed any more. */
+ * PV_ERROR_NOT_FOUND when it is not listed any more. A snapshot of an attached remote is not gc's to remove. */
 typedef struct _PvStorePin PvStorePin;
 PvStorePin *pv_store_pin (PvStore *self, PvSnapshot *snapshot, GError **error);
 void pv_store_pin_free (PvStorePin *self);
