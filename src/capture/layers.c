@@ -178,6 +178,23 @@ pv_layers_equal (const PvLayers *a, const PvLayers *b)
   return a != NULL && b != NULL && a->layers->len == b->layers->len && ends_with (a, b, 0);
 }
 
+gboolean
+pv_layers_unwritten (const PvLayers *now, const PvLayers *then)
+{
+  if (now == NULL || then == NULL || now->layers->len != then->layers->len)
+    return FALSE;
+  for (guint i = 0; i < now->layers->len; i++)
+    {
+      Layer layer = g_array_index (now->layers, Layer, i);
+      const Layer *before = &g_array_index (then->layers, Layer, i);
+
+      layer.changed_ns = before->changed_ns;
+      if (!layer_equal (&layer, before))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 guint
 pv_layers_above (const PvLayers *self, const PvLayers *before)
 {

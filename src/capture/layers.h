@@ -27,6 +27,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvLayers, pv_layers_free)
 /* FALSE: one of them had been changed less than a quarter of a second before. */
 gboolean pv_layers_settled (const PvLayers *self);
 gboolean pv_layers_equal (const PvLayers *a, const PvLayers *b); /* both nullable: NULL is equal to none */
+/* TRUE when @now are the very files that @then were, and nobody has written to one since. Unlike equal() it does not
+ * mind that their owner or mode was changed, which libvirt does whenever a guest starts or ends. Both nullable. */
+gboolean pv_layers_unwritten (const PvLayers *now, const PvLayers *then);
 /* How many layers lie above those of @before in @self, or 0 when @before is not the unchanged lower end of @self, or
  * all of it. Both nullable. */
 guint pv_layers_above (const PvLayers *self, const PvLayers *before);

@@ -29,11 +29,17 @@ struct _PvNbdExport
   PvFd errors;  /* what it writes to its error output */
 };
 
-/* In the child, before exec: it goes when the thread that started it goes, also before its first client came. */
+/* In the child, before exec: it goes when the thread that started it goes, also before its first client came; and when
+ * it is told to, also where that thread has signals blocked. */
 static void
 die_with_parent (gpointer data)
 {
+  sigset_t end;
+
   prctl (PR_SET_PDEATHSIG, SIGKILL);
+  sigemptyset (&end);
+  sigaddset (&end, SIGTERM);
+  sigprocmask (SIG_UNBLOCK, &end, NULL);
 }
 
 static gboolean

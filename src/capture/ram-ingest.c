@@ -3,6 +3,7 @@
 
 #include "capture/ram-ingest.h"
 
+#include "stream/plain-stream.h"
 #include "stream/stream-decoder.h"
 #include "util/error.h"
 #include "virt/attachments.h"
@@ -124,15 +125,13 @@ pv_ram_ingest_feed (const guint8 *bytes, gsize n, gpointer data, GError **error)
   return pv_stream_decoder_feed (self->decoder, bytes, n, error);
 }
 
-gboolean
-pv_ram_ingest_finish (PvRamIngest *self, GError **error)
+/* When all is there: from the decoder, or from whoever did without a stream. */
+static gboolean
+close_volumes (PvRamIngest *self, GError **error)
 {
   g_autoptr(GBytes) head = NULL;
   g_autoptr(GBytes) devices = NULL;
 
-  g_return_val_if_fail (self->head == NULL || self->devices != NULL, FALSE);
-  if (self->head == NULL && !pv_stream_decoder_finish (self->decoder, error))
-    return FALSE;
   for (guint i = 0; i < self->writers->len; i++)
     if (!pv_volume_writer_finish (self->writers->pdata[i], error))
       return FALSE;
@@ -141,6 +140,20 @@ pv_ram_ingest_finish (PvRamIngest *self, GError **error)
   devices = self->head != NULL ? g_bytes_ref (self->devices) : pv_stream_decoder_devices (self->decoder);
   return pv_txn_attach (self->txn, PV_ATTACH_STREAM_HEAD, head, error)
          && pv_txn_add_blob (self->txn, PV_BLOB_DEVICES, devices, error);
+}
+
+gboolean
+pv_ram_ingest_finish (PvRamIngest *self, GError **error)
+{
+  g_return_val_if_fail (self->head == NULL || self->devices != NULL, FALSE);
+  return (self->head != NULL || pv_stream_decoder_finish (self->decoder, error)) && close_volumes (self, error);
+}
+
+gboolean
+pv_ram_ingest_take_file (PvRamIngest *self, int fd, guint64 offset, PvSaveFormat format, const char *name,
+                         GError **error)
+{
+  return pv_plain_stream_decode (fd, offset, format, name, self->decoder, error) && close_volumes (self, error);
 }
 
 gboolean

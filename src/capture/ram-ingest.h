@@ -10,6 +10,7 @@
 #pragma once
 
 #include "store/txn.h"
+#include "stream/save-image.h"
 #include "stream/stream-head.h"
 
 G_BEGIN_DECLS
@@ -37,6 +38,10 @@ void pv_ram_ingest_devices (PvRamIngest *self, GBytes *devices);
 
 /* PV_ERROR_CORRUPT when the stream is not whole. */
 gboolean pv_ram_ingest_finish (PvRamIngest *self, GError **error);
+/* Instead of feed() and finish(): the whole stream at @offset of @fd, compressed or mapped-ram as it may be. @name is
+ * for messages. */
+gboolean pv_ram_ingest_take_file (PvRamIngest *self, int fd, guint64 offset, PvSaveFormat format, const char *name,
+                                  GError **error);
 
 /* Any thread: TRUE from the first page on. */
 gboolean pv_ram_ingest_started (PvRamIngest *self);

@@ -3,6 +3,7 @@
 
 #include "daemon/daemon.h"
 
+#include "daemon/hook-service.h"
 #include "daemon/pool-service.h"
 #include "pool/mount.h"
 #include "util/error.h"
@@ -13,6 +14,9 @@ struct _PvDaemon
   PvStore *store;      /* (owned) */
   PvPoolService *pool; /* (owned) */
   PvMount *mount;      /* (owned) */
+  PvFreshDisks *disks; /* (owned) */
+  PvHookService *hook; /* (owned) */
+  PvLibvirtLink *link; /* (owned) */
   GMainLoop *loop;     /* (owned) */
   GThread *thread;     /* (owned): runs the loop */
 };
@@ -46,8 +50,14 @@ pv_daemon_new (const PvDaemonOptions *options, GError **error)
   self->store = pv_store_open (options->store_directory, PV_STORE_OPEN_CREATE, error);
   if (self->store == NULL)
     return NULL;
-  self->pool = pv_pool_service_new (self->store);
+  self->disks = pv_fresh_disks_new (self->store, options->pool_directory, options->disks_directory);
+  self->link = pv_libvirt_link_new ();
+  self->pool = pv_pool_service_new (self->store, self->disks, self->link);
   if (!mount_pool (self, options->pool_directory, error))
+    return NULL;
+  pv_pool_service_set_mount (self->pool, self->mount);
+  self->hook = pv_hook_service_new (options->hook_socket, self->disks, self->pool, error);
+  if (self->hook == NULL)
     return NULL;
   self->thread = g_thread_new ("services", run_loop, self->loop);
   return g_steal_pointer (&self);
@@ -68,11 +78,20 @@ pv_daemon_free (PvDaemon *self)
       g_idle_add (quit_loop, self->loop); /* by the loop itself: it may not have begun to run */
       g_thread_join (self->thread);
     }
+  g_clear_pointer (&self->hook, pv_hook_service_free);
   g_clear_pointer (&self->mount, pv_mount_free);
   g_clear_pointer (&self->pool, pv_pool_service_free);
+  g_clear_pointer (&self->link, pv_libvirt_link_free);
+  g_clear_pointer (&self->disks, pv_fresh_disks_free);
   g_clear_pointer (&self->store, pv_store_unref);
   g_clear_pointer (&self->loop, g_main_loop_unref);
   g_free (self);
+}
+
+void
+pv_daemon_wait_libvirt (PvDaemon *self)
+{
+  pv_libvirt_link_wait (self->link);
 }
 
 gboolean

@@ -18,6 +18,7 @@
 #include "restore/remote-secret.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "xml/hook-message.h"
 
 enum
 {
@@ -25,7 +26,7 @@ enum
   EXIT_USAGE = 2,
 };
 
-static char *opt_store, *opt_mount, *opt_log, *opt_passphrase_file, *opt_secret;
+static char *opt_store, *opt_mount, *opt_disks, *opt_log, *opt_passphrase_file, *opt_secret;
 static gboolean opt_foreground, opt_version;
 
 static const GOptionEntry entries[] = {
@@ -35,6 +36,8 @@ static const GOptionEntry entries[] = {
   { "passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &opt_passphrase_file,
     "The store's pass phrase is in FILE (default: PAGEVAULT_PASSPHRASE_FILE)", "FILE" },
   { "secret", 0, 0, G_OPTION_ARG_STRING, &opt_secret, "The store's key is libvirt's secret UUID", "UUID" },
+  { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks, "Where the disks of guests that virsh restores go "
+    "(default: beside their own)", "DIR" },
   { "foreground", 0, 0, G_OPTION_ARG_NONE, &opt_foreground, "Do not go into the background", NULL },
   { "log", 0, 0, G_OPTION_ARG_FILENAME, &opt_log, "In the background: append messages to FILE (default: " PV_DAEMON_LOG
     ")", "FILE" },
@@ -144,15 +147,28 @@ serve (int *ready, GError **error)
   g_autofree char *store_directory = g_canonicalize_filename (
       opt_store != NULL ? opt_store : store != NULL && *store != '\0' ? store : PV_DEFAULT_STORE, NULL);
   g_autofree char *pool_directory = g_canonicalize_filename (opt_mount != NULL ? opt_mount : PV_DEFAULT_POOL, NULL);
-  PvDaemonOptions options = { .store_directory = store_directory, .pool_directory = pool_directory };
+  g_autofree char *disks_directory = opt_disks != NULL ? g_canonicalize_filename (opt_disks, NULL) : NULL;
+  g_autofree char *hook_socket = pv_hook_socket_path ();
+  PvDaemonOptions options = {
+    .store_directory = store_directory,
+    .pool_directory = pool_directory,
+    .disks_directory = disks_directory,
+    .hook_socket = hook_socket,
+  };
   g_autoptr(PvDaemon) daemon = NULL;
 
   install_keys ();
   if (!opt_foreground && !go_to_background (ready, error))
     return FALSE;
   daemon = pv_daemon_new (&options, error);
-  if (daemon == NULL || (!opt_foreground && !leave_starter (ready, error)))
+  if (daemon == NULL)
     return FALSE;
+  if (!opt_foreground)
+    {
+      pv_daemon_wait_libvirt (daemon);
+      if (!leave_starter (ready, error))
+        return FALSE;
+    }
   g_message ("pagevaultd %s: store '%s', pool '%s'", PV_VERSION, store_directory, pool_directory);
   pv_notify ("READY=1");
   if (!pv_daemon_run (daemon, error))

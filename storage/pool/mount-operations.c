@@ -283,6 +283,9 @@ open_disk (PvMount *self, const char *path, struct fuse_file_info *file)
       open_file_free (open);
       return errno_of (error);
     }
+  g_mutex_lock (&self->lock);
+  g_ptr_array_add (self->open_disks, g_strdup (pv_snapshot_full_name (open->snapshot)));
+  g_mutex_unlock (&self->lock);
   file->fh = (guint64) (gsize) open;
   return 0;
 }
@@ -387,10 +390,20 @@ do_fsync (const char *path, int data_only, struct fuse_file_info *file)
 static int
 do_release (const char *path, struct fuse_file_info *file)
 {
+  PvMount *self = this_mount ();
   OpenFile *open = open_file_of (file);
+  guint index;
 
   if (open->other != NULL)
-    this_mount ()->files->release (open->other);
+    self->files->release (open->other);
+  else
+    {
+      g_mutex_lock (&self->lock);
+      if (g_ptr_array_find_with_equal_func (self->open_disks, pv_snapshot_full_name (open->snapshot), g_str_equal,
+                                            &index))
+        g_ptr_array_remove_index_fast (self->open_disks, index);
+      g_mutex_unlock (&self->lock);
+    }
   open_file_free (open);
   return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "pool/mount.h"
 
-#define FUSE_USE_VERSION 31
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION (3, 12)
 #include <fuse.h>
 
 G_BEGIN_DECLS
@@ -18,6 +18,7 @@ struct _PvMount
   gboolean mounted;
   GMutex lock;
   GHashTable *owners;        /* (owned): path -> PvMountOwner, under lock */
+  GPtrArray *open_disks;     /* (owned) (element-type utf8): DOMAIN@NAME of each open disk, under lock */
 };
 
 /* Who may read a file, since somebody has said so. */

@@ -11,6 +11,8 @@
 #include "pool/mount-private.h"
 #include "util/error.h"
 
+#define THREADS_MAX 256 /* one that waits for another file of the mount must not be the last */
+#define THREADS_IDLE 8
 #define FUSE_MAGIC 0x65735546 /* statfs.f_type */
 
 PvMount *
@@ -31,6 +33,7 @@ pv_mount_new_with_files (PvStore *store, const char *directory, const PvMountFil
 
   g_mutex_init (&self->lock);
   self->owners = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->open_disks = g_ptr_array_new_with_free_func (g_free);
   self->store = pv_store_ref (store);
   self->files = files;
   self->files_data = data;
@@ -65,20 +68,34 @@ pv_mount_free (PvMount *self)
   if (self->fuse != NULL)
     fuse_destroy (self->fuse);
   g_hash_table_unref (self->owners);
+  g_ptr_array_unref (self->open_disks);
   pv_store_unref (self->store);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
 
 gboolean
+pv_mount_is_open (PvMount *self, const char *full)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return g_ptr_array_find_with_equal_func (self->open_disks, full, g_str_equal, NULL);
+}
+
+gboolean
 pv_mount_run (PvMount *self, GError **error)
 {
   struct fuse_session *session = fuse_get_session (self->fuse);
+  struct fuse_loop_config *config;
   int result;
 
   if (fuse_set_signal_handlers (session) != 0)
     return pv_throw (error, PV_ERROR_FAILED, "cannot set signal handlers");
-  result = fuse_loop_mt (self->fuse, 0);
+  config = fuse_loop_cfg_create ();
+  fuse_loop_cfg_set_max_threads (config, THREADS_MAX);
+  fuse_loop_cfg_set_idle_threads (config, THREADS_IDLE);
+  result = fuse_loop_mt (self->fuse, config);
+  fuse_loop_cfg_destroy (config);
   fuse_remove_signal_handlers (session);
   return result >= 0 || pv_throw_errno (error, -result, "serving the file system");
 }

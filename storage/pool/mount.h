@@ -27,6 +27,9 @@ PvMount *pv_mount_new_with_files (PvStore *store, const char *directory, const P
 void pv_mount_free (PvMount *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvMount, pv_mount_free)
 
+/* Any thread: TRUE when somebody has a disk of snapshot @full (DOMAIN@NAME) open. */
+gboolean pv_mount_is_open (PvMount *self, const char *full);
+
 /* Serves. SIGINT, SIGTERM and SIGHUP end it unless they have a handler of another. */
 gboolean pv_mount_run (PvMount *self, GError **error);
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "daemon/own-disks.h"
+
+#include <string.h>
+
+gboolean
+pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error)
+{
+  g_autoptr(JsonBuilder) builder = json_builder_new ();
+  g_autoptr(JsonNode) node = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+  GHashTableIter iter;
+  gpointer target, value;
+  char *text;
+
+  json_builder_begin_object (builder);
+  g_hash_table_iter_init (&iter, layers);
+  while (g_hash_table_iter_next (&iter, &target, &value))
+    {
+      json_builder_set_member_name (builder, target);
+      pv_layers_write (value, builder);
+    }
+  json_builder_end_object (builder);
+  node = json_builder_get_root (builder);
+  text = json_to_string (node, FALSE);
+  bytes = g_bytes_new_take (text, strlen (text));
+  return pv_txn_attach (txn, PV_ATTACH_OWN_DISKS, bytes, error);
+}
+
+gboolean
+pv_own_disks_untouched (PvSnapshot *snapshot, const PvDomainDisk *disk)
+{
+  GBytes *bytes = pv_snapshot_attachment (snapshot, PV_ATTACH_OWN_DISKS);
+  g_autoptr(JsonParser) parser = json_parser_new ();
+  g_autoptr(PvLayers) then = NULL;
+  g_autoptr(PvLayers) now = NULL;
+  JsonNode *root;
+
+  if (bytes == NULL || disk->path == NULL
+      || !json_parser_load_from_data (parser, g_bytes_get_data (bytes, NULL), (gssize) g_bytes_get_size (bytes), NULL))
+    return FALSE;
+  root = json_parser_get_root (parser);
+  if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root))
+    return FALSE;
+  then = pv_layers_read (json_object_get_member (json_node_get_object (root), disk->target));
+  now = then != NULL ? pv_layers_look (disk->path, disk->format, NULL) : NULL;
+  return pv_layers_unwritten (now, then);
+}
