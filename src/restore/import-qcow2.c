@@ -8,6 +8,7 @@
 
 #include "restore/import-private.h"
 #include "util/cursor.h"
+#include "store/store-keys.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -49,10 +50,11 @@ check_header (PvImport *import, GError **error)
   return TRUE;
 }
 
-/* Runs "qemu-img @arguments" with the very file that was checked as /dev/fd/3. @complaint: (out) (transfer full):
+/* Runs "qemu-img @arguments" with the very file that was checked as /dev/fd/3, and @raw, unless it is PV_FD_NONE, as
+ * /dev/fd/4. @complaint: (out) (transfer full):
  * what it said. @status: (out): its exit status. */
 static gboolean
-run_qemu_img (PvImport *import, const char *const *arguments, int *status, char **complaint, GError **error)
+run_qemu_img (PvImport *import, const char *const *arguments, int raw, int *status, char **complaint, GError **error)
 {
   g_autoptr(GSubprocessLauncher) launcher
     = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
@@ -60,6 +62,8 @@ run_qemu_img (PvImport *import, const char *const *arguments, int *status, char 
   g_autoptr(GError) local = NULL;
 
   g_subprocess_launcher_take_fd (launcher, fcntl (import->fd, F_DUPFD_CLOEXEC, 3), 3);
+  if (raw >= 0)
+    g_subprocess_launcher_take_fd (launcher, fcntl (raw, F_DUPFD_CLOEXEC, 3), 4);
   process = g_subprocess_launcher_spawnv (launcher, arguments, &local);
   if (process == NULL)
     return pv_throw (error, PV_ERROR_UNSUPPORTED,
@@ -85,22 +89,34 @@ check_image (PvImport *import, GError **error)
   g_autofree char *complaint = NULL;
   int status = -1;
 
-  if (!run_qemu_img (import, arguments, &status, &complaint, error))
+  if (!run_qemu_img (import, arguments, PV_FD_NONE, &status, &complaint, error))
     return FALSE;
   if (status == 0 || status == 3)
     return TRUE;
   return pv_corrupt (error, "%s is damaged or cut off: qemu-img check: %.300s", import->path, complaint);
 }
 
+/* A file without a name for the image as it is read: in the store's place; but nothing that is not encrypted is
+ * ever written there when the store is. */
+static int
+make_file (PvImport *import, GError **error)
+{
+  const char *elsewhere = g_getenv ("TMPDIR") != NULL ? g_getenv ("TMPDIR") : "/var/tmp";
+
+  return pv_openat (AT_FDCWD, pv_store_get_key (import->store) != NULL ? elsewhere : pv_store_directory (import->store),
+                    O_TMPFILE | O_RDWR, 0600, error);
+}
+
+/* qemu-img gets @raw as its descriptor 4. */
 static gboolean
-convert (PvImport *import, const char *raw, GError **error)
+convert (PvImport *import, int raw, GError **error)
 {
   const char *const arguments[]
-    = { "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", "/dev/fd/3", raw, NULL };
+    = { "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", "/dev/fd/3", "/dev/fd/4", NULL };
   g_autofree char *complaint = NULL;
   int status = -1;
 
-  if (!run_qemu_img (import, arguments, &status, &complaint, error))
+  if (!run_qemu_img (import, arguments, raw, &status, &complaint, error))
     return FALSE;
   return status == 0 || pv_throw (error, PV_ERROR_FAILED, "%s: %.300s", import->path, complaint);
 }
@@ -108,8 +124,6 @@ convert (PvImport *import, const char *raw, GError **error)
 gboolean
 pv_import_qcow2 (PvImport *import, GError **error)
 {
-  g_autoptr(PvStoreScratch) scratch = NULL;
-  g_autofree char *raw = NULL;
   g_auto(PvFd) fd = PV_FD_NONE;
   off_t size;
 
@@ -117,16 +131,12 @@ pv_import_qcow2 (PvImport *import, GError **error)
   import->state = PV_GUEST_SHUTOFF;
   if (!check_header (import, error) || !check_image (import, error))
     return FALSE;
-  scratch = pv_store_scratch_new (import->store, error);
-  if (scratch == NULL)
+  fd = make_file (import, error);
+  if (fd < 0 || !convert (import, fd, error))
     return FALSE;
-  raw = g_build_filename (pv_store_scratch_path (scratch), "disk.raw", NULL);
-  if (!convert (import, raw, error))
-    return FALSE;
-  fd = pv_openat (AT_FDCWD, raw, O_RDONLY, 0, error);
-  size = fd >= 0 ? lseek (fd, 0, SEEK_END) : -1;
+  size = lseek (fd, 0, SEEK_END);
   if (size < 0)
-    return FALSE;
+    return pv_throw_errno (error, errno, "cannot read what qemu-img has written");
   if (!pv_import_copy (import, fd, (guint64) size, PV_VOLUME_DISK, import->target, error))
     return FALSE;
   return !import->main_file

@@ -1,23 +1,47 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Eager: a libvirt save image is composed in the store's scratch folder, and libvirt loads it. */
+/* Eager: a libvirt save image is composed in the store's scratch folder, and libvirt loads it. Of an encrypted store it
+ * is composed in memory, because it is not encrypted. */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "restore/memory-image.h"
 #include "restore/restore-job-private.h"
+#include "store/store-keys.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/file.h"
 #include "virt/host.h"
 
-/* (transfer full): path of the image below @scratch. */
+/* An empty file for the image: its path is (transfer full). */
+static int
+make_file (PvRestore *self, char **path, GError **error)
+{
+  if (pv_store_get_key (self->store) == NULL)
+    {
+      *path = g_build_filename (pv_store_scratch_path (self->scratch), "memory.save", NULL);
+      return pv_openat (AT_FDCWD, *path, O_RDWR | O_CREAT | O_EXCL, 0600, error);
+    }
+  self->image_fd = memfd_create ("memory.save", MFD_CLOEXEC);
+  if (self->image_fd < 0)
+    {
+      pv_throw_errno (error, errno, "cannot make a file in memory");
+      return PV_FD_NONE;
+    }
+  *path = g_strdup_printf ("/proc/%d/fd/%d", getpid (), self->image_fd);
+  return dup (self->image_fd);
+}
+
+/* (transfer full): path of the image. */
 static char *
 write_image (PvRestore *self, GError **error)
 {
   g_autofree char *xml = pv_domain_xml_to_string (self->live);
-  g_autofree char *path = g_build_filename (pv_store_scratch_path (self->scratch), "memory.save", NULL);
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600, error);
+  g_autofree char *path = NULL;
+  g_auto(PvFd) fd = make_file (self, &path, error);
 
   if (fd < 0)
     return NULL;

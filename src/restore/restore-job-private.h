@@ -5,6 +5,7 @@
 #include "restore/lazy-restore.h"
 #include "restore/restore-files.h"
 #include "restore/restore-job.h"
+#include "util/file.h"
 #include "xml/domain-xml.h"
 
 G_BEGIN_DECLS
@@ -29,6 +30,7 @@ typedef struct
   PvStoreScratch *scratch;   /* (owned) (nullable): of the memory image */
   gboolean committed;        /* nothing is undone any more */
   char *image;               /* (owned) (nullable): path of the memory image */
+  PvFd image_fd;             /* (owned): of an image in memory; 0: none */
   PvLazyRestore *lazy;       /* (owned) (nullable): the pager that is to fill the guest; NULL: eager */
   char *why_eager;           /* (owned) (nullable): why it is not lazy though it was to be */
 } PvRestore;

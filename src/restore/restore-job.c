@@ -22,6 +22,8 @@ pv_restore_clear (PvRestore *self)
   g_clear_pointer (&self->why_eager, g_free);
   g_clear_pointer (&self->files, pv_restore_files_free);
   g_clear_pointer (&self->image, g_free);
+  if (self->image_fd > 0)
+    pv_fd_clear (&self->image_fd);
   g_clear_pointer (&self->scratch, pv_store_scratch_free);
   g_clear_pointer (&self->journal, pv_restore_journal_free);
 }
