@@ -353,9 +353,8 @@ cut_stream (PvCaptureJob *self)
 static gboolean
 put_back (PvCaptureJob *self, GError **error)
 {
-  if (self->capture.journal == NULL)
-    return TRUE;
-  if (!pv_undo_run (&self->capture.guest, self->capture.journal, PATIENCE_MS, NULL, error))
+  if (self->capture.journal != NULL
+      && !pv_undo_run (&self->capture.guest, self->capture.journal, PATIENCE_MS, NULL, error))
     return FALSE;
   if (self->capture.guardian != NULL)
     pv_guardian_done (self->capture.guardian);

@@ -79,7 +79,7 @@ check (PvCaptureJob *self, GError **error)
 
 /* --- preparing -------------------------------------------------------------------------------- */
 
-/* From here on there is something to undo, and somebody who does it. I1. */
+/* From here on there is somebody who undoes things, and then something to undo. I1. */
 static gboolean
 begin_journal (PvCaptureJob *self, GError **error)
 {
@@ -90,11 +90,11 @@ begin_journal (PvCaptureJob *self, GError **error)
 
   if (path == NULL)
     return FALSE;
-  capture->journal = pv_journal_create (path, copy, pv_guest_name (capture->guest), capture->was, error);
-  if (capture->journal == NULL)
+  capture->guardian = pv_guardian_start (capture->guest, path, copy, self->lock, error);
+  if (capture->guardian == NULL)
     return FALSE;
-  capture->guardian = pv_guardian_start (capture->guest, capture->journal, self->lock, error);
-  return capture->guardian != NULL;
+  capture->journal = pv_journal_create (path, copy, pv_guest_name (capture->guest), capture->was, error);
+  return capture->journal != NULL;
 }
 
 static gboolean

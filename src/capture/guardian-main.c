@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pagevault-guardian UUID JOURNAL URI: started by a capture (capture/guardian.h), with its socket as descriptor 3 and
- * the guest's lock as descriptor 4. Not for users. What it does is told to syslog.
+/* pagevault-guardian UUID JOURNAL COPY URI: started by a capture (capture/guardian.h), with its socket as descriptor 3
+ * and the guest's lock as descriptor 4. Not for users. What it does is told to syslog.
  */
 #include "config.h"
 
@@ -33,7 +33,9 @@ typedef struct
   GThread *reader;    /* (owned) (nullable): takes in what nobody else does */
   const char *uuid;
   PvGuest *guest;     /* (owned) (nullable): NULL when libvirt has forgotten it */
-  PvJournal *journal; /* (owned) (nullable): NULL: nothing is left to do */
+  const char *path;   /* of the journal: it may not be there yet */
+  const char *copy;   /* its durable lines */
+  PvJournal *journal; /* (owned) (nullable): once it was needed */
 } Duty;
 
 static void
@@ -43,11 +45,21 @@ say (char word)
     syslog (LOG_DEBUG, "the capture does not listen: %s", g_strerror (errno));
 }
 
+/* (nullable) (transfer none): NULL without @error when there is none. */
+static PvJournal *
+journal_of (Duty *duty, GError **error)
+{
+  if (duty->journal == NULL)
+    duty->journal = pv_journal_open (duty->path, error);
+  return duty->journal;
+}
+
 /* Which run state the user had the guest in. */
 static char *
-former_state (PvJournal *journal)
+former_state (Duty *duty)
 {
-  g_autoptr(GPtrArray) steps = pv_journal_steps (journal, NULL);
+  PvJournal *journal = journal_of (duty, NULL);
+  g_autoptr(GPtrArray) steps = journal != NULL ? pv_journal_steps (journal, NULL) : NULL;
   char *was = NULL;
   gboolean over = FALSE;
 
@@ -99,7 +111,7 @@ connection_lost (Duty *duty)
 static void
 let_go (Duty *duty)
 {
-  g_autofree char *was = former_state (duty->journal);
+  g_autofree char *was = former_state (duty);
   g_autoptr(GError) error = NULL;
   PvGuest *again = NULL;
 
@@ -216,6 +228,20 @@ watch (Duty *duty)
     }
 }
 
+/* The capture had come so far itself, or did not even begin. */
+static gboolean
+is_nothing_left (Duty *duty, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  PvJournal *journal = journal_of (duty, &local);
+
+  if (local != NULL)
+    g_propagate_error (error, g_steal_pointer (&local));
+  else
+    return journal == NULL || !g_file_test (duty->path, G_FILE_TEST_EXISTS);
+  return FALSE;
+}
+
 /* As long as libvirtd is away there is nothing to give up for: the guest cannot be reached by anybody. */
 static int
 put_back (Duty *duty)
@@ -228,14 +254,15 @@ put_back (Duty *duty)
       g_autoptr(GError) error = NULL;
       g_autofree char *done = NULL;
 
-      /* the capture had come so far itself */
-      if (!g_file_test (pv_journal_file (duty->journal), G_FILE_TEST_EXISTS))
-        return 0;
-      if (pv_undo_run (&duty->guest, duty->journal, RECONNECT_MS, &done, &error))
+      if (is_nothing_left (duty, &error)
+          || (error == NULL && pv_undo_run (&duty->guest, duty->journal, RECONNECT_MS, &done, &error)))
         {
           syslog (LOG_NOTICE, "guest %s: its capture was killed: %s",
                   duty->guest != NULL ? pv_guest_name (duty->guest) : duty->uuid,
                   done != NULL ? done : "there was nothing to put back");
+          /* with the lock held: what is left of a capture that made or removed only one of the two */
+          if (!pv_unlink (duty->copy, NULL))
+            syslog (LOG_DEBUG, "cannot remove '%s'", duty->copy);
           return 0;
         }
       syslog (LOG_WARNING, "%s", error->message);
@@ -257,7 +284,7 @@ main (int argc, char **argv)
   Duty duty = { .stream = PV_FD_NONE, .channel = PV_FD_NONE };
   struct stat st;
 
-  if (argc != 4 || fstat (SOCKET, &st) < 0 || !S_ISSOCK (st.st_mode))
+  if (argc != 5 || fstat (SOCKET, &st) < 0 || !S_ISSOCK (st.st_mode))
     {
       g_printerr ("pagevault-guardian: started by pagevault itself, not by hand\n");
       return 2;
@@ -266,12 +293,13 @@ main (int argc, char **argv)
     signal (harmless[i], SIG_IGN);
   openlog ("pagevault-guardian", LOG_PID, LOG_DAEMON);
   duty.uuid = argv[1];
-  duty.journal = pv_journal_open (argv[2], &error);
-  connection = duty.journal != NULL ? pv_connection_open (argv[3], &error) : NULL;
+  duty.path = argv[2];
+  duty.copy = argv[3];
+  connection = pv_connection_open (argv[4], &error);
   duty.guest = connection != NULL ? pv_guest_lookup_uuid (connection, argv[1], &error) : NULL;
   if (duty.guest == NULL)
     {
-      g_printerr ("pagevault-guardian: %s\n", error != NULL ? error->message : "the journal is not there");
+      g_printerr ("pagevault-guardian: %s\n", error->message);
       return 1;
     }
   if (dup2 (STDIN_FILENO, STDERR_FILENO) < 0) /* /dev/null: nobody has to wait for us */

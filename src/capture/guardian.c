@@ -44,13 +44,13 @@ guardian_environment (void)
 }
 
 static gboolean
-spawn (PvGuardian *self, int theirs, PvGuest *guest, PvJournal *journal, int lock_fd, GError **error)
+spawn (PvGuardian *self, int theirs, PvGuest *guest, const char *path, const char *copy, int lock_fd, GError **error)
 {
   static const char *const places[] = { "../capture", "../../src/capture", NULL };
   g_autofree char *program = pv_helper_program_find (PROGRAM, "PAGEVAULT_GUARDIAN", places);
   g_auto(GStrv) environment = guardian_environment ();
   const char *uri = pv_connection_uri (pv_guest_connection (guest));
-  const char *argv[] = { program, pv_guest_uuid (guest), pv_journal_file (journal), uri, NULL };
+  const char *argv[] = { program, pv_guest_uuid (guest), path, copy, uri, NULL };
   const int sources[] = { theirs, lock_fd };
   const int targets[] = { 3, 4 };
   g_autoptr(GError) local = NULL;
@@ -64,7 +64,7 @@ spawn (PvGuardian *self, int theirs, PvGuest *guest, PvJournal *journal, int loc
 }
 
 PvGuardian *
-pv_guardian_start (PvGuest *guest, PvJournal *journal, int lock_fd, GError **error)
+pv_guardian_start (PvGuest *guest, const char *path, const char *copy, int lock_fd, GError **error)
 {
   g_autoptr(PvGuardian) self = g_new0 (PvGuardian, 1);
   int ends[2];
@@ -79,7 +79,7 @@ pv_guardian_start (PvGuest *guest, PvJournal *journal, int lock_fd, GError **err
     }
   self->socket = ends[0];
   theirs = ends[1];
-  return spawn (self, theirs, guest, journal, lock_fd, error) ? g_steal_pointer (&self) : NULL;
+  return spawn (self, theirs, guest, path, copy, lock_fd, error) ? g_steal_pointer (&self) : NULL;
 }
 
 static gboolean

@@ -3,9 +3,9 @@
  *
  *   start (before the guest is touched) -> check before each step … -> done -> free;   free without done: it takes over
  *
- * The guardian holds the lock and the journal of the capture, has a libvirt connection of its own that is open
- * already, and lives in a session of its own. When the socket to the job closes without a word, it undoes what the
- * journal says, however long libvirtd may be away.
+ * The guardian holds the lock of the capture and knows where its journal is going to be, has a libvirt
+ * connection of its own that is open already, and lives in a session of its own. When the socket to the job closes
+ * without a word, it undoes what the journal says, however long libvirtd may be away.
  *
  * While watched, the job beats: the thread that takes the memory stream in says that it is alive. When it is silent for
  * PV_GUARDIAN_PATIENCE_MS and stopped, by a signal or a debugger, or silent for PV_GUARDIAN_STARVED_MS though it could
@@ -34,9 +34,9 @@ enum
 
 typedef struct _PvGuardian PvGuardian;
 
-/* Starts the process pagevault-guardian. @lock_fd: pv_journal_lock()'s, not taken over. Returns before it is ready: see
- * pv_guardian_wait_ready(). */
-PvGuardian *pv_guardian_start (PvGuest *guest, PvJournal *journal, int lock_fd, GError **error);
+/* Starts the process pagevault-guardian, before there is a journal. @path, @copy: as for pv_journal_create(). @lock_fd:
+ * pv_journal_lock()'s, not taken over. Returns before it is ready: see pv_guardian_wait_ready(). */
+PvGuardian *pv_guardian_start (PvGuest *guest, const char *path, const char *copy, int lock_fd, GError **error);
 /* Waits until it has its connection to libvirt. */
 gboolean pv_guardian_wait_ready (PvGuardian *self, GError **error);
 void pv_guardian_free (PvGuardian *self);
