@@ -5,16 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "remote/remote-place.h"
 #include "store/mirror-private.h"
 #include "store/store-private.h"
 #include "util/error.h"
 
-#define GROUP "remote"
-
 enum
 {
   NAME_MAX_BYTES = 64,
-  REMOTE_MAX = 64 << 10, /* bytes of the file that says where it is */
 };
 
 gboolean
@@ -30,58 +28,39 @@ pv_mirror_name_check (const char *name, GError **error)
                    NAME_MAX_BYTES);
 }
 
-static void
-set_string (GKeyFile *file, const char *key, const char *value)
+static char *
+place_path (const char *store, const char *name)
 {
-  if (value != NULL)
-    g_key_file_set_string (file, GROUP, key, value);
+  return g_build_filename (store, PV_MIRRORS, name, "remote", NULL);
 }
 
 gboolean
 pv_mirror_remember (PvMirror *self, const char *url, const PvRemoteOptions *options, GError **error)
 {
-  g_autofree char *path = g_build_filename (self->directory, "remote", NULL);
-  g_autoptr(GKeyFile) file = g_key_file_new ();
-  g_autofree char *text = NULL;
-  gsize size;
+  g_autofree char *path = place_path (self->store, self->name);
+  g_autoptr(PvRemotePlace) place = pv_remote_place_new (url, options);
 
-  set_string (file, "url", url);
-  set_string (file, "endpoint", options->endpoint);
-  set_string (file, "region", options->region);
-  set_string (file, "ca", options->ca_file);
-  set_string (file, "credentials", options->credentials_file);
-  set_string (file, "profile", options->profile);
-  g_key_file_set_integer (file, GROUP, "addressing", (int) options->addressing);
-  text = g_key_file_to_data (file, &size, NULL);
-  return pv_write_file (path, text, size, error);
+  return pv_remote_place_write (place, path, error);
 }
 
 PvRemote *
 pv_mirror_connect (const char *store, const char *name, guint64 limit_rate, GError **error)
 {
-  g_autofree char *path = g_build_filename (store, PV_MIRRORS, name, "remote", NULL);
-  g_autoptr(GBytes) bytes = NULL;
-  g_autoptr(GKeyFile) file = g_key_file_new ();
-  g_autofree char *url = NULL, *endpoint = NULL, *region = NULL, *ca = NULL, *credentials = NULL, *profile = NULL;
-  PvRemoteOptions options = { .limit_rate = limit_rate };
+  g_autofree char *path = place_path (store, name);
+  g_autoptr(PvRemotePlace) place = NULL;
+  g_autoptr(GError) why = NULL;
 
   if (!pv_mirror_name_check (name, error))
     return NULL;
-  bytes = pv_read_file (path, REMOTE_MAX, NULL);
-  if (bytes == NULL || !g_key_file_load_from_bytes (file, bytes, G_KEY_FILE_NONE, NULL)
-      || (url = g_key_file_get_string (file, GROUP, "url", NULL)) == NULL)
-    {
-      pv_throw (error, PV_ERROR_NOT_FOUND, "there is no remote '%s': give its URL, or see 'pagevault attach --help'",
-                name);
-      return NULL;
-    }
-  options.endpoint = endpoint = g_key_file_get_string (file, GROUP, "endpoint", NULL);
-  options.region = region = g_key_file_get_string (file, GROUP, "region", NULL);
-  options.ca_file = ca = g_key_file_get_string (file, GROUP, "ca", NULL);
-  options.credentials_file = credentials = g_key_file_get_string (file, GROUP, "credentials", NULL);
-  options.profile = profile = g_key_file_get_string (file, GROUP, "profile", NULL);
-  options.addressing = (PvRemoteAddressing) g_key_file_get_integer (file, GROUP, "addressing", NULL);
-  return pv_remote_open (url, &options, error);
+  place = pv_remote_place_read (path, &why);
+  if (place != NULL)
+    return pv_remote_place_open (place, limit_rate, error);
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
+    pv_throw (error, PV_ERROR_NOT_FOUND, "there is no remote '%s': give its URL, or see 'pagevault attach --help'",
+              name);
+  else
+    g_propagate_error (error, g_steal_pointer (&why));
+  return NULL;
 }
 
 /* --- attaching ---------------------------------------------------------------------------------------------------- */

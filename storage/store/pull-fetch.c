@@ -38,9 +38,8 @@ note_damage (const PvName *object, guint32 frame, const char *why, gpointer data
     pv_corrupt (error, "frame %u: %s", frame, why);
 }
 
-/* Every byte of it is what the name of the pack and the names of its objects say. */
-static gboolean
-check_pack (PvMirror *self, const char *path, const PvRemotePack *pack, GError **error)
+gboolean
+pv_pull_check (PvMirror *self, const char *path, const PvRemotePack *pack, GError **error)
 {
   g_autoptr(PvPackReader) reader = pv_pack_reader_open (path, &pack->name, error);
   g_autoptr(PvNamer) namer = pv_namer_new (pv_store_key_for_names (self->key));
@@ -66,7 +65,7 @@ fetch_to (Fetch *self, const PvRemotePack *pack, const char *path, GCancellable 
 
   return fd >= 0 && pv_fault ("pull.fetch", error)
          && pv_remote_get_file (self->remote, key, fd, pack->size, stop, pv_transfer_note, done, error)
-         && check_pack (self->mirror, path, pack, error) && pv_fsync (fd, path, error);
+         && pv_pull_check (self->mirror, path, pack, error) && pv_fsync (fd, path, error);
 }
 
 static gboolean
@@ -76,7 +75,7 @@ fetch_pack (const PvRemotePack *pack, GCancellable *stop, guint64 *done, gpointe
   g_autofree char *path = pv_pull_path (self->mirror, &pack->name);
   g_autofree char *temporary = g_strdup_printf ("%s.part-%d", path, (int) getpid ());
 
-  if (access (path, F_OK) == 0 && check_pack (self->mirror, path, pack, NULL))
+  if (access (path, F_OK) == 0 && pv_pull_check (self->mirror, path, pack, NULL))
     {
       pv_transfer_note (pack->size, done);
       return TRUE;

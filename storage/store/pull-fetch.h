@@ -14,4 +14,7 @@ char *pv_pull_path (PvMirror *self, const PvName *name);
 gboolean pv_pull_fetch (PvMirror *self, GArray *packs, PvStoreProgressFunc progress, gpointer data,
                         GCancellable *cancellable, GError **error);
 
+/* TRUE when every byte of the file @path is what the name of the pack and the names of its objects say. */
+gboolean pv_pull_check (PvMirror *self, const char *path, const PvRemotePack *pack, GError **error);
+
 G_END_DECLS
