@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "cli/mount-process.h"
-#include "cli/mount-revive.h"
 #include "pool/mount.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/mount-revive.h"
 
 static gboolean opt_foreground;
 static char *opt_log;

@@ -8,6 +8,7 @@
 #include "pool/mount.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/mount-revive.h"
 
 struct _PvDaemon
 {
@@ -17,6 +18,7 @@ struct _PvDaemon
   PvFreshDisks *disks; /* (owned) */
   PvHookService *hook; /* (owned) */
   PvLibvirtLink *link; /* (owned) */
+  char *pool_directory; /* (owned) */
   GMainLoop *loop;     /* (owned) */
   GThread *thread;     /* (owned): runs the loop */
 };
@@ -41,6 +43,17 @@ mount_pool (PvDaemon *self, const char *directory, GError **error)
   return self->mount != NULL;
 }
 
+/* Guests that lost their disks when a pagevaultd was killed, or made way for this one. */
+static void
+on_libvirt (PvConnection *connection, gpointer data)
+{
+  PvDaemon *self = data;
+  g_autoptr(GPtrArray) said = pv_mount_revive (connection, self->pool_directory);
+
+  for (guint i = 0; i < said->len; i++)
+    g_message ("%s", (const char *) said->pdata[i]);
+}
+
 PvDaemon *
 pv_daemon_new (const PvDaemonOptions *options, GError **error)
 {
@@ -51,10 +64,12 @@ pv_daemon_new (const PvDaemonOptions *options, GError **error)
   if (self->store == NULL)
     return NULL;
   self->disks = pv_fresh_disks_new (self->store, options->pool_directory, options->disks_directory);
-  self->link = pv_libvirt_link_new ();
+  self->pool_directory = g_strdup (options->pool_directory);
+  self->link = pv_libvirt_link_new (on_libvirt, self);
   self->pool = pv_pool_service_new (self->store, self->disks, self->link);
   if (!mount_pool (self, options->pool_directory, error))
     return NULL;
+  pv_libvirt_link_start (self->link);
   pv_pool_service_set_mount (self->pool, self->mount);
   self->hook = pv_hook_service_new (options->hook_socket, self->disks, self->pool, error);
   if (self->hook == NULL)
@@ -78,12 +93,13 @@ pv_daemon_free (PvDaemon *self)
       g_idle_add (quit_loop, self->loop); /* by the loop itself: it may not have begun to run */
       g_thread_join (self->thread);
     }
+  g_clear_pointer (&self->mount, pv_mount_free); /* first: whoever waits for a file of it need not any more */
   g_clear_pointer (&self->hook, pv_hook_service_free);
-  g_clear_pointer (&self->mount, pv_mount_free);
   g_clear_pointer (&self->pool, pv_pool_service_free);
   g_clear_pointer (&self->link, pv_libvirt_link_free);
   g_clear_pointer (&self->disks, pv_fresh_disks_free);
   g_clear_pointer (&self->store, pv_store_unref);
+  g_free (self->pool_directory);
   g_clear_pointer (&self->loop, g_main_loop_unref);
   g_free (self);
 }

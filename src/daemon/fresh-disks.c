@@ -175,6 +175,11 @@ put_disk (Restore *self, const char *target, GError **error)
                      "snapshot %s has no copy of disk %s, and its memory must not meet the disk of another instant: "
                      "'virsh restore --xml' takes a description with a disk that you know to be right",
                      pv_snapshot_full_name (self->snapshot), target);
+  if (g_str_equal (pv_snapshot_name (self->snapshot), PV_MANAGED_SAVE))
+    return pv_throw (error, PV_ERROR_BUSY,
+                     "disk %s has been written to since the guest was saved: 'virsh managedsave-remove' lets it boot "
+                     "from its disks; 'pagevault restore %s' brings back what was saved", target,
+                     pv_snapshot_full_name (self->snapshot));
   return use_overlay (self, volume, own != NULL ? own->path : NULL, error);
 }
 

@@ -15,6 +15,9 @@
 
 G_BEGIN_DECLS
 
+/* The name of snapshots that are libvirt's managed saves: these go on with the guest's own disks, or not at all. */
+#define PV_MANAGED_SAVE "managedsave"
+
 typedef struct _PvFreshDisks PvFreshDisks;
 
 /* @pool_directory: where the store's disks are served. @disks_directory: (nullable): where overlays go instead of

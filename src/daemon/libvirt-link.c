@@ -8,6 +8,8 @@
 
 struct _PvLibvirtLink
 {
+  PvLibvirtLinkFunc connected;
+  gpointer data;            /* (not owned): for connected */
   GMutex lock;
   GCond cond;
   PvConnection *connection; /* (owned) (nullable); under lock */
@@ -16,15 +18,15 @@ struct _PvLibvirtLink
   GThread *thread;          /* (owned) */
 };
 
-/* Under lock, which is let go of while libvirt is spoken to. */
-static void
+/* Under lock, which is let go of while libvirt is spoken to. (transfer full) (nullable): a new connection. */
+static PvConnection *
 look (PvLibvirtLink *self, gboolean *told)
 {
   g_autoptr(GError) error = NULL;
   PvConnection *connection;
 
   if (self->connection != NULL && pv_connection_alive (self->connection))
-    return;
+    return NULL;
   g_clear_pointer (&self->connection, pv_connection_unref);
   g_mutex_unlock (&self->lock);
   connection = pv_connection_open (NULL, &error);
@@ -33,9 +35,10 @@ look (PvLibvirtLink *self, gboolean *told)
   if (connection == NULL && !*told)
     g_message ("libvirt is not there: guests that are saved meanwhile are kept without their disks: %s",
                error->message);
-  if (connection != NULL)
+  if (connection != NULL && self->tried)
     g_message ("connected to libvirt");
   *told = connection == NULL;
+  return connection != NULL ? pv_connection_ref (connection) : NULL;
 }
 
 static gpointer
@@ -47,9 +50,14 @@ keep (gpointer data)
   g_mutex_lock (&self->lock);
   while (!self->over)
     {
-      look (self, &told);
+      g_autoptr(PvConnection) connection = look (self, &told);
+
       self->tried = TRUE;
       g_cond_broadcast (&self->cond);
+      g_mutex_unlock (&self->lock);
+      if (connection != NULL)
+        self->connected (connection, self->data);
+      g_mutex_lock (&self->lock);
       if (!self->over)
         g_cond_wait_until (&self->cond, &self->lock, g_get_monotonic_time () + STEP_US);
     }
@@ -58,14 +66,21 @@ keep (gpointer data)
 }
 
 PvLibvirtLink *
-pv_libvirt_link_new (void)
+pv_libvirt_link_new (PvLibvirtLinkFunc connected, gpointer data)
 {
   PvLibvirtLink *self = g_new0 (PvLibvirtLink, 1);
 
+  self->connected = connected;
+  self->data = data;
   g_mutex_init (&self->lock);
   g_cond_init (&self->cond);
-  self->thread = g_thread_new ("libvirt-link", keep, self);
   return self;
+}
+
+void
+pv_libvirt_link_start (PvLibvirtLink *self)
+{
+  self->thread = g_thread_new ("libvirt-link", keep, self);
 }
 
 void
@@ -85,7 +100,8 @@ pv_libvirt_link_free (PvLibvirtLink *self)
   self->over = TRUE;
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->lock);
-  g_thread_join (self->thread);
+  if (self->thread != NULL)
+    g_thread_join (self->thread);
   g_clear_pointer (&self->connection, pv_connection_unref);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->cond);

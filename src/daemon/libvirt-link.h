@@ -10,7 +10,12 @@ G_BEGIN_DECLS
 
 typedef struct _PvLibvirtLink PvLibvirtLink;
 
-PvLibvirtLink *pv_libvirt_link_new (void);
+/* Called by the link's thread for each new connection; libvirt may be spoken to. */
+typedef void (*PvLibvirtLinkFunc) (PvConnection *connection, gpointer data);
+
+PvLibvirtLink *pv_libvirt_link_new (PvLibvirtLinkFunc connected, gpointer data);
+/* Once. */
+void pv_libvirt_link_start (PvLibvirtLink *self);
 /* Returns when the first try is over, or has taken ten seconds: libvirtd may start later, or never. */
 void pv_libvirt_link_wait (PvLibvirtLink *self);
 /* Waits for a connection that is being made. */

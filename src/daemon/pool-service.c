@@ -116,7 +116,8 @@ tell (const char *name, const GError *error)
   return -EIO;
 }
 
-/* DOMAIN@NAME.save. @domain, @snapshot: (out) (transfer full). */
+/* DOMAIN@NAME.save, or DOMAIN.save, which is DOMAIN@managedsave.save: libvirt calls its managed saves so. @domain,
+ * @snapshot: (out) (transfer full). */
 static gboolean
 parse_name (const char *name, char **domain, char **snapshot, GError **error)
 {
@@ -125,7 +126,13 @@ parse_name (const char *name, char **domain, char **snapshot, GError **error)
   if (!g_str_has_suffix (name, SUFFIX))
     return pv_throw (error, PV_ERROR_INVALID, "only DOMAIN@NAME.save can be written here");
   stem = g_strndup (name, strlen (name) - strlen (SUFFIX));
-  return pv_snapshot_name_parse (stem, domain, snapshot, error);
+  if (strchr (stem, '@') != NULL)
+    return pv_snapshot_name_parse (stem, domain, snapshot, error);
+  if (!pv_domain_name_check (stem, error))
+    return FALSE;
+  *domain = g_steal_pointer (&stem);
+  *snapshot = g_strdup (PV_MANAGED_SAVE);
+  return TRUE;
 }
 
 /* (transfer full) (nullable): the image that is being written under that name. One that has become a snapshot is that
@@ -415,13 +422,15 @@ is_read (PvPoolService *self, const char *full)
   return FALSE;
 }
 
+/* @managed: libvirt removes a managed save as soon as its guest runs. The file may not be closed yet, and that is fine:
+ * who reads it goes on reading. */
 static gboolean
-check_unused (PvPoolService *self, const char *full, GError **error)
+check_unused (PvPoolService *self, const char *full, gboolean managed, GError **error)
 {
   g_autoptr(GPtrArray) restores = pv_lazy_state_list (pv_store_directory (self->store));
   g_autofree char *overlay = pv_fresh_disks_over (self->disks, full);
 
-  if (is_read (self, full) || pv_mount_is_open (self->mount, full))
+  if ((is_read (self, full) && !managed) || pv_mount_is_open (self->mount, full))
     return pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: it is being read", full);
   if (overlay != NULL)
     return pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: '%s' lies over a disk of it", full, overlay);
@@ -458,7 +467,8 @@ remove_file (gpointer data, const char *name)
   if (!parse_name (name, &domain, &snapshot, NULL) && !pv_disk_name_parse (name, &domain, &snapshot, &target))
     return -ENOENT;
   full = g_strconcat (domain, "@", snapshot, NULL);
-  if (!check_unused (self, full, &error) || !pv_store_delete (self->store, domain, snapshot, &error)
+  if (!check_unused (self, full, strchr (name, '@') == NULL, &error)
+      || !pv_store_delete (self->store, domain, snapshot, &error)
       || !pv_working_set_sweep (self->store, &error))
     return tell (name, error);
   g_message ("%s: snapshot %s is deleted", name, full);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "cli/mount-revive.h"
+#include "virt/mount-revive.h"
 
 #include <fcntl.h>
 
