@@ -11,6 +11,7 @@
 #include "restore/pager-keeper.h"
 #include "restore/remote-secret.h"
 #include "restore/working-set.h"
+#include "store/read-ahead.h"
 #include "util/error.h"
 #include "util/fault.h"
 #include "util/file.h"
@@ -222,6 +223,26 @@ pv_pager_process_prepare (PvPagerProcess *self, GError **error)
   return self->pin != NULL && map_shared (self, error) && pv_pager_guest_connect (self->guest, error);
 }
 
+/* What @pages take of remotes is fetched by many requests at once, and not one after the other when they are sent. */
+static void
+read_ahead (PvPagerProcess *self, GArray *pages)
+{
+  g_autoptr(GArray) names = g_array_new (FALSE, FALSE, sizeof (PvName));
+
+  for (guint i = 0; pv_store_mirrors (self->store)->len > 0 && i < MIN (pages->len, AHEAD_MAX); i++)
+    {
+      guint64 offset;
+      guint block;
+      PvName name;
+
+      pv_pager_source_locate (self->source, g_array_index (pages, guint64, i), &block, &offset);
+      if (pv_volume_reader_names (pv_pager_source_reader (self->source, block), offset / PV_CHUNK_SIZE, 1, &name, NULL)
+          && !pv_name_is_zero (&name))
+        g_array_append_val (names, name);
+    }
+  pv_store_read_ahead (self->store, (const PvName *) (gpointer) names->data, names->len);
+}
+
 static gboolean
 start (PvPagerProcess *self, GError **error)
 {
@@ -230,6 +251,7 @@ start (PvPagerProcess *self, GError **error)
 
   if (!pv_fault ("pager.start", error))
     return FALSE;
+  read_ahead (self, ahead);
   self->channel = pv_pager_guest_incoming (self->guest, error);
   if (self->channel < 0)
     return FALSE;

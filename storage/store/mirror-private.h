@@ -98,6 +98,12 @@ gboolean pv_mirror_learn_packs (PvMirror *self, GArray *packs, GArray *failed, P
  * more than once. */
 GArray *pv_mirror_needs (PvMirror *self, const PvName *id, GCancellable *cancellable, GError **error);
 
+/* The working set of a snapshot (docs/format-working-set.md), which may be missing and is not interpreted here: puts it
+ * beside the snapshot in the remote, or fetches it from there unless there is one here. What fails is left: it only
+ * makes restores faster. */
+void pv_mirror_send_working_set (PvMirror *self, const PvName *id, GCancellable *cancellable);
+void pv_mirror_fetch_working_set (PvMirror *self, const PvName *id, GCancellable *cancellable);
+
 extern const PvPackFetch pv_mirror_fetch; /* data: the mirror */
 GBytes *pv_mirror_fetch_block (const PvName *name, guint64 offset, gsize size, gpointer data, GError **error);
 

@@ -426,5 +426,6 @@ pv_mirror_prepare (PvMirror *self, PvSnapshot *snapshot, GCancellable *cancellab
       g_prefix_error (error, "snapshot %s of remote '%s': ", pv_snapshot_full_name (snapshot), self->name);
       return FALSE;
     }
+  pv_mirror_fetch_working_set (self, pv_snapshot_id (snapshot), cancellable);
   return pv_mkdirs (self->ready, 0700, error) && pv_write_file (ready, "", 0, error);
 }

@@ -5,6 +5,8 @@
 
 #include "store/prune.h"
 
+#include <string.h>
+
 #include "store/mirror-private.h"
 #include "store/store-private.h"
 #include "util/error.h"
@@ -33,6 +35,7 @@ typedef struct
   GArray *condemned;     /* (owned): of Found */
   GArray *needs;         /* (owned): of Found */
   GHashTable *snapshots; /* (owned): of PvName */
+  GPtrArray *stray;      /* (owned): keys of working sets to remove */
   GHashTable *live;      /* (owned): of PvRemotePack (not owned): needed */
 } Prune;
 
@@ -48,6 +51,7 @@ found_clear (gpointer data)
 static void
 prune_clear (Prune *self)
 {
+  g_clear_pointer (&self->stray, g_ptr_array_unref);
   g_clear_pointer (&self->live, g_hash_table_unref);
   g_clear_pointer (&self->snapshots, g_hash_table_unref);
   g_clear_pointer (&self->needs, g_array_unref);
@@ -229,13 +233,37 @@ condemn (Prune *self, GHashTable *there, GError **error)
 }
 
 static gboolean
+note_working_set (const PvRemoteEntry *entry, gpointer data, GError **error)
+{
+  Prune *self = data;
+  const char *slash = strchr (entry->key, '/');
+  PvName id;
+
+  if (slash != NULL && pv_name_from_hex (slash + 1, &id, NULL) && !g_hash_table_contains (self->snapshots, &id))
+    g_ptr_array_add (self->stray, g_strdup (entry->key));
+  return TRUE;
+}
+
+/* Of snapshots that are not there any more. */
+static gboolean
+remove_working_sets (Prune *self, GError **error)
+{
+  if (!pv_remote_list (self->remote, "working-sets/", NULL, note_working_set, self, self->cancellable, error))
+    return FALSE;
+  for (guint i = 0; i < self->stray->len; i++)
+    if (!remove_object (self, self->stray->pdata[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
 work (Prune *self, GError **error)
 {
   g_autoptr(GHashTable) there = g_hash_table_new (pack_hash, pack_equal);
 
   for (guint i = 0; i < self->packs->len; i++)
     g_hash_table_add (there, &g_array_index (self->packs, PvRemotePack, i));
-  if (!remove_dead_needs (self, error))
+  if (!remove_dead_needs (self, error) || !remove_working_sets (self, error))
     return FALSE;
   for (guint i = 0; i < self->condemned->len; i++)
     {
@@ -270,6 +298,7 @@ pv_mirror_prune (PvMirror *self, guint64 grace, gint64 now, gboolean dry_run, Pv
   prune.needs = g_array_new (FALSE, FALSE, sizeof (Found));
   g_array_set_clear_func (prune.condemned, found_clear);
   g_array_set_clear_func (prune.needs, found_clear);
+  prune.stray = g_ptr_array_new_with_free_func (g_free);
   prune.live = g_hash_table_new (pack_hash, pack_equal);
   prune.remote = pv_mirror_remote (self, error);
   return prune.remote != NULL && pv_mirror_check_format (self, FALSE, cancellable, error) && look (&prune, error)

@@ -272,7 +272,8 @@ pv_store_push (PvStore *store, PvMirror *mirror, PvSnapshot *snapshot, PvPushRes
   self.remote = pv_mirror_remote (mirror, error);
   if (self.remote == NULL || !look (&self, error))
     return FALSE;
-  if (result->was_there)
-    return TRUE;
-  return push (&self, error);
+  if (!result->was_there && !push (&self, error))
+    return FALSE;
+  pv_mirror_send_working_set (mirror, pv_snapshot_id (snapshot), cancellable);
+  return TRUE;
 }

@@ -5,6 +5,8 @@
 #include "store/push.h"
 
 #include "remote-fixture.h"
+#include "store/prune.h"
+#include "store/read-ahead.h"
 #include "util/fault.h"
 
 enum
@@ -260,6 +262,66 @@ test_read_by_range (Hosts *h, gconstpointer data)
     }
 }
 
+/* What restores asked for first goes along, and goes with the snapshot. */
+static void
+test_working_set (Hosts *h, gconstpointer data)
+{
+  g_autofree guint8 *bytes = content (1);
+  g_autoptr(PvSnapshot) one = take (&h->a, "one", NULL, bytes, SIZE, NULL);
+  g_autofree char *id = pv_name_to_hex (pv_snapshot_id (one));
+  g_autofree char *from = g_build_filename (h->a.directory, "working-sets", NULL);
+  g_autofree char *there = g_build_filename (from, id, NULL);
+  g_autofree char *here = g_build_filename (h->b.directory, "working-sets", id, NULL);
+  g_autoptr(PvMirror) mirror = mirror_of (h, &h->b);
+  g_autoptr(GPtrArray) list = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  PvPruneResult result;
+
+  push (h, &h->a, one);
+  g_assert_cmpint (g_mkdir (from, 0700), ==, 0);
+  g_assert_true (g_file_set_contents (there, "pages", -1, NULL));
+  push (h, &h->a, one);
+  list = list_remote (mirror);
+  g_assert_true (pv_mirror_prepare (mirror, list->pdata[0], NULL, &error));
+  g_assert_true (g_file_get_contents (here, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "pages");
+  g_assert_true (pv_mirror_delete (mirror, "guest", "one", NULL, &error));
+  g_assert_true (pv_mirror_prune (mirror, PV_PRUNE_GRACE_MIN, g_get_real_time (), FALSE, &result, NULL, &error));
+  g_assert_cmpuint (count_objects (h, "working-sets"), ==, 0);
+}
+
+/* What is wanted is fetched ahead, once. */
+static void
+test_read_ahead (Hosts *h, gconstpointer data)
+{
+  g_autofree guint8 *bytes = content (1);
+  g_autoptr(PvSnapshot) one = take (&h->a, "one", NULL, bytes, SIZE, NULL);
+  g_autoptr(PvMirror) mirror = mirror_of (h, &h->b);
+  g_autofree char *away = g_strconcat (h->bucket, ".away", NULL);
+  g_autofree char *url = g_strconcat ("file://", h->bucket, NULL);
+  PvRemoteOptions options = { .endpoint = NULL };
+  g_autoptr(PvVolumeReader) reader = NULL;
+  g_autoptr(PvSnapshot) snapshot = NULL;
+  g_autoptr(GPtrArray) list = NULL;
+  g_autoptr(GError) error = NULL;
+  PvName names[SIZE / PV_CHUNK_SIZE];
+
+  push (h, &h->a, one);
+  list = list_remote (mirror);
+  g_assert_true (pv_mirror_remember (mirror, url, &options, &error));
+  g_assert_true (pv_mirror_attach (mirror, 0, &error));
+  fixture_open (&h->b);
+  snapshot = pv_store_find (h->b.store, "guest", "one", NULL, &error);
+  g_assert_no_error (error);
+  reader = open_volume (h->b.store, snapshot, PV_VOLUME_RAM, "ram");
+  g_assert_true (pv_volume_reader_names (reader, 0, G_N_ELEMENTS (names), names, &error));
+  pv_store_read_ahead (h->b.store, names, G_N_ELEMENTS (names));
+  g_assert_cmpint (g_rename (h->bucket, away), ==, 0);
+  assert_content (h->b.store, snapshot, PV_VOLUME_RAM, "ram", bytes, SIZE);
+  g_assert_cmpint (g_rename (away, h->bucket), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -280,5 +342,7 @@ main (int argc, char **argv)
       g_test_add (path, Hosts, kinds[i], hosts_setup, test_hostile, hosts_teardown);
     }
   ADD ("read-by-range", NULL, test_read_by_range);
+  ADD ("working-set", NULL, test_working_set);
+  ADD ("read-ahead", NULL, test_read_ahead);
   return g_test_run ();
 }
