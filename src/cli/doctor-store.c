@@ -68,6 +68,10 @@ pv_doctor_look_at_store (PvDoctor *self, PvCli *cli)
     pv_doctor_add (self, "store", PV_FINDING_BAD,
                    "pagevault verify tells what is damaged; pagevault verify --rebuild-index mends the index", "%s",
                    error->message);
+  else if (g_error_matches (error, PV_ERROR, PV_ERROR_DENIED))
+    pv_doctor_add (self, "store", PV_FINDING_BAD,
+                   "run it as the store's owner; an encrypted store needs --passphrase-file or --secret", "%s",
+                   error->message);
   else
     pv_doctor_add (self, "store", PV_FINDING_BAD, "name another with --store or PAGEVAULT_STORE", "%s",
                    error->message);

@@ -112,9 +112,12 @@ add_pack (Rebuild *r, PvIndexWriter *writer, const PvName *name, GError **error)
   g_autofree char *path = pv_store_pack_path (r->store, name);
   g_autoptr(GError) why = NULL;
   g_autoptr(PvPackReader) pack = pv_pack_reader_open (path, name, &why);
+  gboolean readable = pack != NULL && pv_pack_reader_unlock (pack, r->store->key, &why);
   guint32 number;
 
-  if (pack != NULL && pv_pack_reader_unlock (pack, r->store->key, &why))
+  if (pack != NULL && !readable && r->store->key == NULL)
+    why->code = PV_ERROR_CORRUPT; /* an encrypted pack in a plain store */
+  if (readable)
     return pv_index_writer_add_pack (writer, name, pv_pack_reader_size (pack), pv_pack_reader_n_objects (pack),
                                      &number, error)
            && add_objects (writer, pack, number, error);

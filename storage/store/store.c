@@ -338,7 +338,14 @@ pv_store_index_name (PvStore *self, const char *domain, const char *name)
 PvSnapshot *
 pv_store_parse_snapshot (PvStore *self, GBytes *bytes, guint64 stored_size, GError **error)
 {
-  return pv_snapshot_parse_with_key (bytes, self->key, stored_size, error);
+  g_autoptr(GError) why = NULL;
+  PvSnapshot *snapshot = pv_snapshot_parse_with_key (bytes, self->key, stored_size, &why);
+
+  if (snapshot == NULL && self->key == NULL && g_error_matches (why, PV_ERROR, PV_ERROR_DENIED))
+    pv_corrupt (error, "it is encrypted, but its store is not: somebody else has put it there");
+  else if (snapshot == NULL)
+    g_propagate_error (error, g_steal_pointer (&why));
+  return snapshot;
 }
 
 gboolean

@@ -254,6 +254,62 @@ test_downgrade (Fixture *f, gconstpointer data)
 }
 
 static void
+copy_into (const char *from, const char *to)
+{
+  g_autoptr(GBytes) bytes = pv_read_file (from, 1 << 30, NULL);
+  g_autofree char *directory = g_path_get_dirname (to);
+
+  g_assert_true (pv_mkdirs (directory, 0700, NULL));
+  g_assert_true (pv_write_file (to, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL));
+}
+
+/* Files of an encrypted store that somebody has put into a plain one, and the other way round: rebuilding the index
+ * leaves them out, and keeps what is the store's own. */
+static void
+test_foreign_files (Fixture *f, gconstpointer data)
+{
+  g_autofree char *plain_directory = g_build_filename (f->root, "plain", NULL);
+  Fixture plain = { .root = f->root, .directory = plain_directory };
+  Fixture *stores[] = { f, &plain };
+
+  fixture_open (&plain);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(PvSnapshot) snapshot = take_text (stores[i], "own", "text");
+
+      g_assert_nonnull (snapshot);
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(GPtrArray) files = list_files (stores[i]);
+
+      for (guint j = 0; j < files->len; j++)
+        {
+          const char *below = (const char *) files->pdata[j] + strlen (stores[i]->directory);
+          g_autofree char *to = g_strconcat (stores[1 - i]->directory, below, NULL);
+
+          if (g_str_has_prefix (below, "/packs/") || g_str_has_prefix (below, "/snapshots/"))
+            copy_into (files->pdata[j], to);
+        }
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(GPtrArray) dropped = g_ptr_array_new_with_free_func (g_free);
+      g_autoptr(GPtrArray) list = NULL;
+      g_autoptr(GError) error = NULL;
+
+      g_clear_pointer (&stores[i]->store, pv_store_unref);
+      g_assert_true (pv_store_rebuild_index (stores[i]->directory, dropped, NULL, NULL, NULL, &error));
+      g_assert_no_error (error);
+      g_assert_cmpuint (dropped->len, ==, 2); /* a pack and a snapshot object */
+      fixture_open (stores[i]);
+      list = pv_store_list (stores[i]->store, NULL, NULL);
+      g_assert_cmpuint (list->len, ==, 1);
+    }
+  pv_store_unref (plain.store);
+}
+
+static void
 test_hand_over (Fixture *f, gconstpointer data)
 {
   g_autoptr(GError) error = NULL;
@@ -284,6 +340,7 @@ main (int argc, char **argv)
   ADD ("object-flipped-bits", test_object_flipped_bits);
   ADD ("object-never-repeats", test_object_never_repeats);
   ADD ("downgrade", test_downgrade);
+  ADD ("foreign-files", test_foreign_files);
   ADD ("hand-over", test_hand_over);
   return g_test_run ();
 }
