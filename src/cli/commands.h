@@ -26,5 +26,6 @@ extern const PvCommand pv_command_push;
 extern const PvCommand pv_command_pull;
 extern const PvCommand pv_command_attach;
 extern const PvCommand pv_command_prune;
+extern const PvCommand pv_command_remote;
 
 G_END_DECLS

@@ -5,62 +5,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "remote/remote-place.h"
 #include "store/mirror-private.h"
 #include "store/store-private.h"
 #include "util/error.h"
 
-enum
-{
-  NAME_MAX_BYTES = 64,
-};
-
-gboolean
-pv_mirror_name_check (const char *name, GError **error)
-{
-  gsize length = strlen (name);
-
-  if (length >= 1 && length <= NAME_MAX_BYTES && *name != '.' && *name != '-'
-      && strspn (name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-") == length)
-    return TRUE;
-  return pv_throw (error, PV_ERROR_INVALID, "a remote is called by 1 to %d letters, digits, '.', '_' and '-', and does"
-                                            " not begin with '.' or '-'",
-                   NAME_MAX_BYTES);
-}
-
-static char *
-place_path (const char *store, const char *name)
-{
-  return g_build_filename (store, PV_MIRRORS, name, "remote", NULL);
-}
-
 gboolean
 pv_mirror_remember (PvMirror *self, const char *url, const PvRemoteOptions *options, GError **error)
 {
-  g_autofree char *path = place_path (self->store, self->name);
   g_autoptr(PvRemotePlace) place = pv_remote_place_new (url, options);
 
-  return pv_remote_place_write (place, path, error);
+  return pv_mirror_place_write (self->store, self->name, place, TRUE, error);
 }
 
 PvRemote *
 pv_mirror_connect (const char *store, const char *name, guint64 limit_rate, GError **error)
 {
-  g_autofree char *path = place_path (store, name);
-  g_autoptr(PvRemotePlace) place = NULL;
-  g_autoptr(GError) why = NULL;
+  g_autoptr(PvRemotePlace) place = pv_mirror_place_read (store, name, error);
 
-  if (!pv_mirror_name_check (name, error))
-    return NULL;
-  place = pv_remote_place_read (path, &why);
-  if (place != NULL)
-    return pv_remote_place_open (place, limit_rate, error);
-  if (g_error_matches (why, PV_ERROR, PV_ERROR_NOT_FOUND))
-    pv_throw (error, PV_ERROR_NOT_FOUND, "there is no remote '%s': give its URL, or see 'pagevault attach --help'",
-              name);
-  else
-    g_propagate_error (error, g_steal_pointer (&why));
-  return NULL;
+  return place != NULL ? pv_remote_place_open (place, limit_rate, error) : NULL;
 }
 
 /* --- attaching ---------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,6 @@
 
 G_BEGIN_DECLS
 
-#define PV_MIRRORS "mirrors" /* STORE/mirrors */
 #define PV_MIRROR_THREADS 8u /* requests at once */
 
 struct _PvMirror

@@ -8,14 +8,15 @@
 #pragma once
 
 #include "remote/remote.h"
+#include "store/mirror-place.h"
 #include "store/store.h"
 
 G_BEGIN_DECLS
 
 typedef struct _PvMirror PvMirror; /* reference counted */
 
-/* @name: of the remote, as in the table of remotes. @remote: (nullable): NULL: connected to when something is needed.
- * Reads what is on disk, connects nowhere. */
+/* @name: of the remote, as in the table of remotes (store/mirror-place.h). @remote: (nullable): NULL: connected to when
+ * something is needed. Reads what is on disk, connects nowhere. */
 PvMirror *pv_mirror_open (PvStore *store, const char *name, PvRemote *remote, GError **error);
 PvMirror *pv_mirror_ref (PvMirror *self);
 void pv_mirror_unref (PvMirror *self);
