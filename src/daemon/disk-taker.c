@@ -185,6 +185,23 @@ take_disk (const PvDiskPlanEntry *entry, const char *directory, PvTxn *txn, GHas
   return TRUE;
 }
 
+/* A disk that the description leaves out of snapshots: after a restore it must be what it is now. */
+static gboolean
+note_disk (PvDiskTaker *self, const PvDiskPlanEntry *entry, GHashTable *all_layers, GError **error)
+{
+  const PvDomainDisk *disk = pv_domain_xml_find_disk (self->domain, entry->target);
+  g_autoptr(PvLayers) layers = NULL;
+
+  if (disk == NULL || disk->path == NULL || disk->readonly || disk->shareable)
+    return TRUE;
+  layers = look_settled (entry, NULL);
+  if (layers == NULL)
+    return pv_throw (error, PV_ERROR_UNSUPPORTED,
+                     "it is left out of snapshots, and nobody could tell later whether it has changed");
+  g_hash_table_insert (all_layers, g_strdup (entry->target), g_steal_pointer (&layers));
+  return TRUE;
+}
+
 static gboolean
 take_nvram (PvDiskTaker *self, PvTxn *txn, GError **error)
 {
@@ -204,7 +221,8 @@ take_all (PvDiskTaker *self, PvDiskPlan *plan, const char *directory, PvTxn *txn
     {
       const PvDiskPlanEntry *entry = plan->entries->pdata[i];
 
-      if (entry->taken && !take_disk (entry, directory, txn, layers, error))
+      if (entry->taken ? !take_disk (entry, directory, txn, layers, error)
+                       : !note_disk (self, entry, layers, error))
         {
           g_prefix_error (error, "disk %s: ", entry->target);
           return FALSE;
@@ -214,30 +232,25 @@ take_all (PvDiskTaker *self, PvDiskPlan *plan, const char *directory, PvTxn *txn
 }
 
 gboolean
-pv_disk_taker_take (PvDiskTaker *self, PvTxn *txn, char **why_not, GError **error)
+pv_disk_taker_take (PvDiskTaker *self, PvTxn *txn, gboolean *taken, GError **error)
 {
   int operation = wait_operation (self->question);
   g_autofree char *directory = g_build_filename (RUN_DIRECTORY, self->question->uuid, NULL);
-  g_autoptr(GError) local = NULL;
   g_autoptr(PvDiskPlan) plan = NULL;
   PvCaptureOptions options;
-  gboolean taken;
+  gboolean done;
 
+  *taken = operation == VIR_DOMAIN_JOB_OPERATION_SAVE;
   if (operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT)
-    *why_not = g_strdup ("the guest goes on after it");
-  else if (operation != VIR_DOMAIN_JOB_OPERATION_SAVE)
-    *why_not = g_strdup ("libvirt does not say that the guest is being saved");
-  if (*why_not != NULL)
     return TRUE;
+  if (!*taken)
+    return pv_throw (error, PV_ERROR_FAILED, "libvirt does not say what it does with the guest: save it again");
   pv_capture_options_init (&options);
-  plan = pv_disk_plan_new (self->domain, &options, "", FALSE, &local);
+  plan = pv_disk_plan_new (self->domain, &options, "", FALSE, error);
   pv_capture_options_clear (&options);
   if (plan == NULL)
-    {
-      *why_not = g_strdup (local->message);
-      return TRUE;
-    }
-  taken = pv_mkdirs (directory, 0700, error) && take_all (self, plan, directory, txn, error);
+    return FALSE;
+  done = pv_mkdirs (directory, 0700, error) && take_all (self, plan, directory, txn, error);
   rmdir (directory);
-  return taken;
+  return done;
 }

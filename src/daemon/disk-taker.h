@@ -25,9 +25,10 @@ PvDiskTaker *pv_disk_taker_new (PvLibvirtLink *link, PvDomainXml *domain);
 void pv_disk_taker_free (PvDiskTaker *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvDiskTaker, pv_disk_taker_free)
 
-/* Takes all disks that the guest can write, and its UEFI variables, into @txn, when the guest is being saved. @why_not:
- * (out) (transfer full) (nullable): why they were not taken: a sentence. FALSE with @error when it was to be done and
- * failed. */
-gboolean pv_disk_taker_take (PvDiskTaker *self, PvTxn *txn, char **why_not, GError **error);
+/* When the guest is being saved: takes all disks that it can write, and its UEFI variables, into @txn. Of a disk that
+ * its description leaves out of snapshots it notes what it looks like. When a snapshot is being taken: takes none, and
+ * @taken (out) is FALSE. PV_ERROR_UNSUPPORTED when a disk cannot be taken, FAILED when libvirt does not say what it
+ * does: a guest without its disks could not be restored. */
+gboolean pv_disk_taker_take (PvDiskTaker *self, PvTxn *txn, gboolean *taken, GError **error);
 
 G_END_DECLS

@@ -287,7 +287,7 @@ commit (PvIncoming *self, GError **error)
   g_autoptr(PvSaveImage) image = parse_head (self, error);
   g_autoptr(PvSnapshot) parent = pv_store_latest (self->store, self->domain, NULL);
   g_autoptr(PvSnapshot) snapshot = NULL;
-  g_autofree char *why_not = NULL;
+  gboolean taken = FALSE;
   PvSnapshotMeta meta = {
     .domain = self->domain,
     .name = self->name,
@@ -297,11 +297,11 @@ commit (PvIncoming *self, GError **error)
 
   if (image == NULL || !take_memory (self, image, error))
     return FALSE;
-  if (self->taker != NULL && !pv_disk_taker_take (self->taker, self->txn, &why_not, error))
+  if (self->taker != NULL && !pv_disk_taker_take (self->taker, self->txn, &taken, error))
     return FALSE;
-  if (why_not != NULL || self->taker == NULL)
+  if (!taken)
     g_message ("%s: memory alone, without disks: %s", self->file,
-               why_not != NULL ? why_not : "it was copied, not saved here");
+               self->taker != NULL ? "the guest goes on after it" : "it was copied, not saved here");
   meta.state = image->was_running ? PV_GUEST_RUNNING : PV_GUEST_PAUSED;
   snapshot = pv_fault ("incoming.commit", error) ? pv_txn_commit (self->txn, &meta, error) : NULL;
   if (snapshot == NULL)

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define DEFINITIONS "/etc/libvirt/qemu" /* libvirt's, one file for each guest */
+
 gboolean
 pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error)
 {
@@ -29,6 +31,23 @@ pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error)
   return pv_txn_attach (txn, PV_ATTACH_OWN_DISKS, bytes, error);
 }
 
+/* FALSE when libvirt's definition of the guest names another file for the disk. */
+static gboolean
+is_still_own (PvSnapshot *snapshot, const PvDomainDisk *disk)
+{
+  g_autofree char *name = g_strconcat (pv_snapshot_domain (snapshot), ".xml", NULL);
+  g_autofree char *path = g_build_filename (DEFINITIONS, name, NULL);
+  g_autofree char *text = NULL;
+  g_autoptr(PvDomainXml) definition = NULL;
+  const PvDomainDisk *now;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return TRUE; /* it has none: nobody can have changed it */
+  definition = pv_domain_xml_parse (text, NULL);
+  now = definition != NULL ? pv_domain_xml_find_disk (definition, disk->target) : NULL;
+  return now != NULL && g_strcmp0 (now->path, disk->path) == 0;
+}
+
 gboolean
 pv_own_disks_untouched (PvSnapshot *snapshot, const PvDomainDisk *disk)
 {
@@ -38,7 +57,7 @@ pv_own_disks_untouched (PvSnapshot *snapshot, const PvDomainDisk *disk)
   g_autoptr(PvLayers) now = NULL;
   JsonNode *root;
 
-  if (bytes == NULL || disk->path == NULL
+  if (bytes == NULL || disk->path == NULL || !is_still_own (snapshot, disk)
       || !json_parser_load_from_data (parser, g_bytes_get_data (bytes, NULL), (gssize) g_bytes_get_size (bytes), NULL))
     return FALSE;
   root = json_parser_get_root (parser);

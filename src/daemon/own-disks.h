@@ -18,7 +18,9 @@ G_BEGIN_DECLS
 /* Writes down @layers (element-type utf8 PvLayers): by target. */
 gboolean pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error);
 
-/* TRUE when @disk, of the description of @snapshot, is known to be what it was at the snapshot's instant. */
+/* TRUE when @disk, of the description of @snapshot, is known to be what it was at the snapshot's instant, and to be the
+ * guest's still: an overlay that was put over it meanwhile would be destroyed by whoever writes to it. That is read
+ * from libvirt's file of the guest's definition, if there is one, for libvirt itself must not be asked. */
 gboolean pv_own_disks_untouched (PvSnapshot *snapshot, const PvDomainDisk *disk);
 
 G_END_DECLS
