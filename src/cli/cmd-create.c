@@ -13,7 +13,9 @@
 #include "cli/lazy.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/remote-argument.h"
 #include "restore/export.h"
+#include "store/push.h"
 #include "util/bytesize.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -21,8 +23,9 @@
 
 /* --- what came of it --------------------------------------------------------------------------------------------- */
 
+/* @pushed: (nullable): what pushing it took. */
 static void
-print_json (const PvCaptureResult *result)
+print_json (const PvCaptureResult *result, const PvPushResult *pushed)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
   const char *full = pv_snapshot_full_name (result->snapshot);
@@ -39,6 +42,8 @@ print_json (const PvCaptureResult *result)
   pv_json_size (builder, "new_bytes", result->stats.new_bytes);
   pv_json_size (builder, "stored_bytes", result->stats.stored_bytes);
   pv_json_size (builder, "overrun_bytes", result->overrun_bytes);
+  if (pv_create_push != NULL && pushed != NULL)
+    pv_json_size (builder, "pushed_bytes", pushed->sent_bytes);
   json_builder_end_object (builder);
   pv_json_print (builder);
 }
@@ -157,6 +162,22 @@ capture (PvCli *cli, const char *domain, PvCaptureOptions *capture_options, PvCa
   return run_job (cli, store, guest, capture_options, result, error);
 }
 
+/* The snapshot is there whatever comes of this. */
+static gboolean
+push (PvCli *cli, PvSnapshot *snapshot, PvPushResult *pushed, GError **error)
+{
+  g_autoptr(PvStore) store = pv_cli_open_store (cli, 0, error);
+  g_autoptr(PvMirror) mirror = store != NULL ? pv_remote_argument_open (store, pv_create_push, NULL, error) : NULL;
+  g_autoptr(PvStorePin) pin = mirror != NULL ? pv_store_pin (store, snapshot, error) : NULL;
+  g_autoptr(PvProgress) progress = pv_progress_new ();
+
+  if (pin != NULL
+      && pv_store_push (store, mirror, snapshot, pushed, pv_progress_update, progress, cli->cancellable, error))
+    return TRUE;
+  g_prefix_error (error, "the snapshot is in the store, but was not pushed ('pagevault push' tries again): ");
+  return FALSE;
+}
+
 static PvExit
 run_create (PvCli *cli, char **args, GError **error)
 {
@@ -164,11 +185,13 @@ run_create (PvCli *cli, char **args, GError **error)
   g_autofree char *subject = NULL;
   PvCaptureOptions capture_options;
   PvCaptureResult result = { 0 };
+  PvPushResult pushed = { 0 };
   PvExit exit_status = PV_EXIT_USAGE;
 
   pv_capture_options_init (&capture_options);
   if (pv_create_options_names (args, &domain, &capture_options.name, error)
-      && pv_create_options_read (&capture_options, error))
+      && pv_create_options_read (&capture_options, error)
+      && (pv_create_push == NULL || pv_remote_argument_check (pv_create_push, error)))
     {
       if (capture_options.name == NULL)
         capture_options.name = pv_snapshot_name_now ();
@@ -179,8 +202,10 @@ run_create (PvCli *cli, char **args, GError **error)
   if (exit_status == PV_EXIT_OK)
     {
       print_warnings (subject, &result);
+      if (pv_create_push != NULL && !push (cli, result.snapshot, &pushed, error))
+        exit_status = PV_EXIT_FAILED;
       if (cli->json)
-        print_json (&result);
+        print_json (&result, exit_status == PV_EXIT_OK ? &pushed : NULL);
       else
         print_text (&result);
     }
@@ -205,6 +230,9 @@ const PvCommand pv_command_create = {
              "\n"
              "A guest whose memory is still coming from the store (restore) gets the rest of it first.\n"
              "\n"
+             "With --push it goes to a remote, too; how that is reached is said by 'pagevault attach' or the\n"
+             "environment (see 'push').\n"
+             "\n"
              "However the command ends, also by SIGKILL, the guest goes on as before on its own disks.\n"
              "\n"
              "Examples:\n"
@@ -212,9 +240,10 @@ const PvCommand pv_command_create = {
              "  pagevault create web1 before-upgrade --description 'kernel 6.1'\n"
              "  pagevault create db1 nightly --quiesce --diskspec vdb,snapshot=no\n"
              "  pagevault create db1 --buffer 1GiB --on-overrun fail\n"
+             "  pagevault create web1 --push file:///mnt/backup\n"
              "\n"
              "Keys of --json: snapshot, engine, pause_ms, total_ms, ram_bytes, disk_bytes, zero_bytes,\n"
-             "known_bytes, new_bytes, stored_bytes, overrun_bytes.",
+             "known_bytes, new_bytes, stored_bytes, overrun_bytes; with --push pushed_bytes.",
   .min_args = 1,
   .max_args = 2,
   .options = pv_create_entries,

@@ -12,6 +12,7 @@
 
 #define XML_MAX (16u << 20) /* bytes */
 
+char *pv_create_push;
 static char *opt_engine, *opt_buffer, *opt_on_overrun, *opt_overlay_dir, *opt_xmlfile, *opt_description, *opt_memspec;
 static char **opt_diskspec;
 static int opt_max_pause = PV_CAPTURE_MAX_PAUSE_DEFAULT;
@@ -41,6 +42,7 @@ const GOptionEntry pv_create_entries[] = {
     "Keep the overlays as a chain that libvirt knows as a snapshot", NULL },
   { "memspec", 0, 0, G_OPTION_ARG_STRING, &opt_memspec,
     "With --keep-overlay: a file that libvirt's snapshot has the memory in", "[file=]PATH" },
+  { "push", 0, 0, G_OPTION_ARG_STRING, &pv_create_push, "Then copy it there, as 'push' does", "REMOTE" },
   { "xmlfile", 0, 0, G_OPTION_ARG_FILENAME, &opt_xmlfile, "Take name, description and disks from a <domainsnapshot>",
     "FILE" },
   G_OPTION_ENTRY_NULL

@@ -7,6 +7,7 @@
 G_BEGIN_DECLS
 
 extern const GOptionEntry pv_create_entries[];
+extern char *pv_create_push; /* (nullable): --push: the remote */
 
 /* DOMAIN [NAME] or DOMAIN@NAME. @domain: (out) (transfer full); @name: (out) (transfer full) (nullable). */
 gboolean pv_create_options_names (char **args, char **domain, char **name, GError **error);
