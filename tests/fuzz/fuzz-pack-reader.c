@@ -82,6 +82,7 @@ read_pack (const guint8 *data, gsize size)
   g_autoptr(PvPackReader) reader = pv_pack_reader_new_from_bytes (bytes, NULL, &error);
   g_autoptr(PvFrameCodec) codec = NULL;
   g_autoptr(PvNamer) namer = NULL;
+  g_autoptr(PvStoreKey) key = NULL;
   g_autofree guint8 *plain = NULL;
   guint64 n_damaged = 0, n_slots = 0;
 
@@ -105,6 +106,8 @@ read_pack (const guint8 *data, gsize size)
   g_assert_cmpuint (n_slots, ==, pv_pack_reader_n_objects (reader));
   g_assert_true (pv_pack_reader_verify (reader, namer, NULL, count, &n_damaged, NULL));
   g_assert_cmpuint (n_damaged, <=, n_slots);
+  key = pv_store_key_new ((const guint8 *) "a key that no pack was made with");
+  g_assert_false (pv_pack_reader_unlock (reader, key, NULL));
 }
 
 int
