@@ -114,6 +114,16 @@ pv_overlay_list_read (const char *store_directory)
   return entries;
 }
 
+/* QEMU locks the images that it has open, whoever the guest is. */
+static gboolean
+is_locked (const char *path)
+{
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  g_auto(PvFd) fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+  return fd < 0 || fcntl (fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+}
+
 void
 pv_overlay_list_remove_unused (const char *store_directory, const PvOverlayEntry *entry)
 {
@@ -121,7 +131,7 @@ pv_overlay_list_remove_unused (const char *store_directory, const PvOverlayEntry
   struct stat st;
 
   if (lstat (entry->path, &st) < 0 || st.st_ino != entry->inode
-      || (guint64) st.st_size != entry->size || modified_ns (&st) != entry->modified_ns)
+      || (guint64) st.st_size != entry->size || modified_ns (&st) != entry->modified_ns || is_locked (entry->path))
     return;
   if (unlink (entry->path) == 0)
     unlink (where);

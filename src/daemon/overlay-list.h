@@ -31,7 +31,7 @@ gboolean pv_overlay_list_add (const char *store_directory, const char *path, con
 void pv_overlay_list_sync (const char *store_directory);
 /* (element-type PvOverlayEntry) (transfer full): those whose files exist; entries of others are removed. */
 GPtrArray *pv_overlay_list_read (const char *store_directory);
-/* Removes file and entry when nobody has written to the file since it was made. */
+/* Removes file and entry when nobody has written to the file since it was made, and no QEMU has it open. */
 void pv_overlay_list_remove_unused (const char *store_directory, const PvOverlayEntry *entry);
 
 G_END_DECLS

@@ -105,6 +105,28 @@ undone (Fixture *f, gconstpointer data)
   g_assert_cmpint (access (made->pdata[1], F_OK), ==, 0);
 }
 
+/* Another guest may have been given it: its QEMU has it open, and locked. */
+static void
+in_use (Fixture *f, gconstpointer data)
+{
+  g_autoptr(PvSnapshot) snapshot = make_guest (f, "one", TRUE);
+  g_autoptr(PvFreshDisks) disks = pv_fresh_disks_new (f->store, "/pool", NULL);
+  g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *served = pv_served_image_xml (snapshot, &error);
+  g_autofree char *text = make (disks, served, made, &error);
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1 };
+  g_auto(PvFd) fd = open (made->pdata[0], O_RDONLY);
+
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  pv_fresh_disks_undo (disks, made);
+  g_assert_cmpint (access (made->pdata[0], F_OK), ==, 0);
+  g_assert_cmpint (access (made->pdata[1], F_OK), !=, 0);
+  pv_fd_clear (&fd);
+  pv_fresh_disks_undo (disks, made);
+  g_assert_cmpint (access (made->pdata[0], F_OK), !=, 0);
+}
+
 static void
 refused (Fixture *f, gconstpointer data)
 {
@@ -159,6 +181,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add ("/fresh-disks/overlays", Fixture, NULL, fixture_setup, overlays, fixture_teardown);
   g_test_add ("/fresh-disks/undone", Fixture, NULL, fixture_setup, undone, fixture_teardown);
+  g_test_add ("/fresh-disks/in-use", Fixture, NULL, fixture_setup, in_use, fixture_teardown);
   g_test_add ("/fresh-disks/refused", Fixture, NULL, fixture_setup, refused, fixture_teardown);
   g_test_add ("/fresh-disks/others", Fixture, NULL, fixture_setup, others, fixture_teardown);
   return g_test_run ();
