@@ -47,9 +47,6 @@ gboolean pv_mirror_prepare (PvMirror *self, PvSnapshot *snapshot, GCancellable *
 gboolean pv_mirror_remember (PvMirror *self, const char *url, const PvRemoteOptions *options, GError **error);
 /* (transfer full): connects as it was noted; @name: of a mirror below @store. PV_ERROR_NOT_FOUND when there is none. */
 PvRemote *pv_mirror_connect (const char *store, const char *name, guint64 limit_rate, GError **error);
-/* TRUE when a mirror may be called @name: 1 to 64 letters, digits, '.', '_', '-', no '.' or '-' first.
- * PV_ERROR_INVALID. */
-gboolean pv_mirror_name_check (const char *name, GError **error);
 
 /* --- attached remotes: their snapshots count as the store's own when it is read ----------------------------------- */
 
