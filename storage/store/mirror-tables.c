@@ -16,6 +16,7 @@ enum
   TAIL_MIN = 64 << 10, /* bytes: read from the end of a pack at first */
   TAIL_SHARE = 32,     /* or this part of the pack: a table names 4096 bytes by 32, and they are compressed */
   BATCH = 64,          /* tables in memory at once */
+  BATCH_SIZE = 512 << 20, /* bytes that they may have together, whatever the remote says of them */
 };
 
 /* --- generations -------------------------------------------------------------------------------------------------- */
@@ -340,6 +341,7 @@ pv_mirror_learn_packs (PvMirror *self, GArray *packs, GArray *failed, PvStorePro
 {
   g_autoptr(GArray) lessons = g_array_new (FALSE, TRUE, sizeof (Lesson));
   g_autoptr(GHashTable) seen = g_hash_table_new (pv_name_hash, pv_name_equal_func);
+  guint64 size = 0;
   g_auto(PvFd) guard = pv_mirror_lock (self, error);
 
   g_array_set_clear_func (lessons, lesson_clear);
@@ -353,14 +355,18 @@ pv_mirror_learn_packs (PvMirror *self, GArray *packs, GArray *failed, PvStorePro
       if (!is_known (self, &lesson.pack, &known, error))
         return FALSE;
       if (!known && g_hash_table_add (seen, &g_array_index (packs, PvRemotePack, i).name))
-        g_array_append_val (lessons, lesson);
-      if (lessons->len < BATCH && (i + 1 < packs->len || lessons->len == 0))
+        {
+          g_array_append_val (lessons, lesson);
+          size += MIN (lesson.pack.size, PV_PACK_TABLE_MAX);
+        }
+      if (lessons->len < BATCH && size < BATCH_SIZE && (i + 1 < packs->len || lessons->len == 0))
         continue;
       if (progress != NULL)
         progress ("tables", i, packs->len, data);
       if (!learn_batch (self, lessons, failed, error))
         return FALSE;
       g_array_set_size (lessons, 0);
+      size = 0;
     }
   return TRUE;
 }
