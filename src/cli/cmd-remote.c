@@ -150,6 +150,7 @@ static void
 print_probe (PvCli *cli, const char *name, const PvRemoteProbe *probe)
 {
   g_autofree char *put = pv_output_duration (probe->put_ms), *get = pv_output_duration (probe->get_ms);
+  g_autofree char *both = g_strdup_printf ("%s, %s", put, get);
 
   if (cli->json)
     {
@@ -175,7 +176,7 @@ print_probe (PvCli *cli, const char *name, const PvRemoteProbe *probe)
       pv_table_row (table, "listing what was just written", probe->lists ? "works" : "no: pruning is not safe there",
                     NULL);
       pv_table_row (table, "writing only what is absent", probe->conditional ? "works" : "no", NULL);
-      pv_table_row (table, "first write, first read", put, get, NULL);
+      pv_table_row (table, "first write, first read", both, NULL);
       pv_table_print (table);
     }
 }
