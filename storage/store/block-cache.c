@@ -166,21 +166,15 @@ static void
 keep (PvBlockCache *self, const char *path, GBytes *bytes)
 {
   g_autofree char *directory = g_path_get_dirname (path);
-  g_autofree char *temporary = g_strconcat (path, ".XXXXXX", NULL);
   g_autoptr(GError) why = NULL;
-  g_auto(PvFd) fd = PV_FD_NONE;
   gsize size;
   gconstpointer data = g_bytes_get_data (bytes, &size);
 
-  if (self->limit < size || !pv_mkdirs (directory, 0700, &why))
+  if (self->limit < size)
     return;
-  fd = g_mkstemp_full (temporary, O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return;
-  if (!pv_write_all (fd, data, size, temporary, &why) || !pv_rename (temporary, path, &why))
+  if (!pv_mkdirs (directory, 0700, &why) || !pv_write_cache_file (path, data, size, &why))
     {
       g_debug ("%s", why->message);
-      (void) unlink (temporary);
       return;
     }
   g_mutex_lock (&self->lock);

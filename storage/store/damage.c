@@ -29,9 +29,8 @@ struct _PvDamageMap
   GCancellable *cancellable;
 };
 
-/* Something else than damage went wrong: stop. */
-static gboolean
-is_damage (const GError *error)
+gboolean
+pv_is_damage (const GError *error)
 {
   return g_error_matches (error, PV_ERROR, PV_ERROR_CORRUPT) || g_error_matches (error, PV_ERROR, PV_ERROR_NOT_FOUND)
          || g_error_matches (error, PV_ERROR, PV_ERROR_UNSUPPORTED);
@@ -221,7 +220,7 @@ check_location (PvDamageMap *self, const PvName *name, const PvLocation *locatio
     return TRUE; /* gc moved it meanwhile */
   if (pack == NULL)
     {
-      if (is_damage (why))
+      if (pv_is_damage (why))
         add_damage (damages, pv_damage_map_report (self, "index", why->message));
       else
         g_propagate_error (error, g_steal_pointer (&why));
@@ -281,7 +280,7 @@ charge_node (PvDamageMap *self, const PvName *name, GError *why, GPtrArray **dam
   g_autofree char *hex = pv_name_to_hex (name);
   g_autofree char *what = g_strdup_printf ("node %s", hex);
 
-  if (!is_damage (why))
+  if (!pv_is_damage (why))
     {
       g_propagate_error (error, g_error_copy (why));
       return FALSE;

@@ -14,6 +14,9 @@ G_BEGIN_DECLS
 
 typedef struct _PvDamageMap PvDamageMap;
 
+/* What was to be read is missing, or is not what it should be; any other error is a reason to stop. */
+gboolean pv_is_damage (const GError *error);
+
 /* @damaged: (element-type PvDamage): where damage is reported. The arguments must outlive the map. */
 PvDamageMap *pv_damage_map_new (PvIndex *index, PvObjectReader *reader, GPtrArray *damaged);
 void pv_damage_map_free (PvDamageMap *self);

@@ -134,18 +134,6 @@ pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, 
 
 /* --- packs -------------------------------------------------------------------------------------------------------- */
 
-static guint
-key_hash (gconstpointer pack)
-{
-  return pv_name_hash (&((const PvRemotePack *) pack)->name) ^ ((const PvRemotePack *) pack)->generation;
-}
-
-static gboolean
-key_equal (gconstpointer a, gconstpointer b)
-{
-  return pv_remote_pack_compare (a, b) == 0;
-}
-
 typedef struct
 {
   PvMirror *mirror;
@@ -273,7 +261,7 @@ update_index (PvMirror *self, GHashTable *packs, GError **error)
 GHashTable *
 pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error)
 {
-  g_autoptr(GHashTable) condemned = g_hash_table_new_full (key_hash, key_equal, g_free, NULL);
+  g_autoptr(GHashTable) condemned = g_hash_table_new_full (pv_remote_pack_hash, pv_remote_pack_equal, g_free, NULL);
   g_autoptr(GHashTable) packs = g_hash_table_new_full (pv_name_hash, pv_name_equal_func, NULL, g_free);
   g_autoptr(PvRemote) remote = pv_mirror_remote (self, error);
   View view = { self, condemned, packs };

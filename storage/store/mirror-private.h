@@ -36,9 +36,6 @@ struct _PvMirror
   GHashTable *generations; /* of PvName (owned) -> generation, where it is not 0; under lock */
 };
 
-/* An object of the remote is missing or is not what it should be: the remote itself answers. */
-gboolean pv_mirror_is_bad (const GError *error);
-
 /* (transfer full): the connection; made when there is none. */
 PvRemote *pv_mirror_remote (PvMirror *self, GError **error);
 

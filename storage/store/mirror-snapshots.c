@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "store/damage.h"
 #include "store/mirror-private.h"
 #include "store/snapshot-private.h"
 #include "store/store-private.h"
@@ -97,7 +98,7 @@ add_snapshot (PvMirror *self, const PvName *id, GPtrArray *warnings, GCancellabl
   g_autoptr(GError) why = NULL;
   g_autoptr(PvSnapshot) snapshot = fetch_snapshot (self, id, cancellable, &why);
 
-  if (snapshot == NULL && !pv_mirror_is_bad (why))
+  if (snapshot == NULL && !pv_is_damage (why))
     return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
   if (snapshot == NULL)
     {

@@ -2,12 +2,11 @@
 /* What is in the packs of a remote: their tables, read from their ends, and their frames, read through blocks. */
 #include "config.h"
 
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "pack/pack-reader.h"
+#include "store/damage.h"
 #include "store/mirror-private.h"
+#include "store/pack-source.h"
 #include "store/workers.h"
 #include "util/error.h"
 
@@ -147,18 +146,11 @@ keep_table (PvMirror *self, const PvName *name, GBytes *tail)
 {
   g_autofree char *path = tail_path (self, name);
   g_autofree char *directory = g_path_get_dirname (path);
-  g_autofree char *temporary = g_strconcat (path, ".XXXXXX", NULL);
   g_autoptr(GError) why = NULL;
-  g_auto(PvFd) fd = PV_FD_NONE;
 
-  if (!pv_mkdirs (directory, 0700, NULL) || (fd = g_mkstemp_full (temporary, O_RDWR | O_CLOEXEC, 0600)) < 0)
-    return;
-  if (!pv_write_all (fd, g_bytes_get_data (tail, NULL), g_bytes_get_size (tail), temporary, &why)
-      || !pv_rename (temporary, path, &why))
-    {
-      g_debug ("%s", why->message);
-      (void) unlink (temporary);
-    }
+  if (!pv_mkdirs (directory, 0700, &why)
+      || !pv_write_cache_file (path, g_bytes_get_data (tail, NULL), g_bytes_get_size (tail), &why))
+    g_debug ("%s", why->message);
 }
 
 static GBytes *
@@ -260,37 +252,6 @@ learn (gpointer job, gpointer data)
                                    &lesson->error);
 }
 
-static gboolean
-add_pack (PvIndexWriter *writer, const PvRemotePack *pack, PvPackTable *table, GError **error)
-{
-  g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (PvIndexEntry));
-  guint32 number;
-
-  if (!pv_index_writer_add_pack (writer, &pack->name, pack->size, pv_pack_table_n_objects (table), &number, error))
-    return FALSE;
-  for (guint32 i = 0; i < pv_pack_table_n_frames (table); i++)
-    {
-      PvPackFrame frame;
-
-      if (!pv_pack_table_frame (table, i, &frame, error))
-        return FALSE;
-      for (guint32 slot = 0; slot < frame.n_slots; slot++)
-        {
-          PvIndexEntry entry = { frame.names[slot], { number, i, slot } };
-
-          g_array_append_val (entries, entry);
-        }
-    }
-  return pv_index_writer_add (writer, (const PvIndexEntry *) entries->data, entries->len, error);
-}
-
-gboolean
-pv_mirror_is_bad (const GError *error)
-{
-  return g_error_matches (error, PV_ERROR, PV_ERROR_CORRUPT) || g_error_matches (error, PV_ERROR, PV_ERROR_NOT_FOUND)
-         || g_error_matches (error, PV_ERROR, PV_ERROR_UNSUPPORTED);
-}
-
 /* Fetches the tables of @lessons side by side, then lists them in one index transaction. */
 static gboolean
 learn_batch (PvMirror *self, GArray *lessons, GArray *failed, GError **error)
@@ -308,7 +269,7 @@ learn_batch (PvMirror *self, GArray *lessons, GArray *failed, GError **error)
     {
       Lesson *lesson = &g_array_index (lessons, Lesson, i);
 
-      if (lesson->table == NULL && !pv_mirror_is_bad (lesson->error))
+      if (lesson->table == NULL && !pv_is_damage (lesson->error))
         return g_propagate_error (error, g_steal_pointer (&lesson->error)), FALSE;
       if (lesson->table == NULL)
         {
@@ -316,7 +277,7 @@ learn_batch (PvMirror *self, GArray *lessons, GArray *failed, GError **error)
           if (failed != NULL)
             g_array_append_val (failed, lesson->pack.name);
         }
-      else if (!add_pack (writer, &lesson->pack, lesson->table, error))
+      else if (!pv_pack_source_list (writer, &lesson->pack.name, lesson->pack.size, lesson->table, error))
         return FALSE;
     }
   return writer != NULL && pv_index_writer_commit (writer, NULL, error);

@@ -68,6 +68,18 @@ pv_remote_pack_compare (gconstpointer a, gconstpointer b)
   return pa->generation < pb->generation ? -1 : pa->generation > pb->generation ? 1 : 0;
 }
 
+guint
+pv_remote_pack_hash (gconstpointer pack)
+{
+  return pv_name_hash (&((const PvRemotePack *) pack)->name) ^ ((const PvRemotePack *) pack)->generation;
+}
+
+gboolean
+pv_remote_pack_equal (gconstpointer a, gconstpointer b)
+{
+  return pv_remote_pack_compare (a, b) == 0;
+}
+
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static void

@@ -53,6 +53,9 @@ PvPackList *pv_pack_list_parse (GBytes *bytes, PvPackListKind kind, const PvName
 
 /* By name, then generation: GCompareFunc over PvRemotePack. */
 gint pv_remote_pack_compare (gconstpointer a, gconstpointer b);
+/* For a GHashTable, of what pv_remote_pack_compare() looks at. */
+guint pv_remote_pack_hash (gconstpointer pack);
+gboolean pv_remote_pack_equal (gconstpointer a, gconstpointer b);
 
 /* (transfer full): "packs/XX/NAME" or "packs/XX/NAME.G". */
 char *pv_remote_pack_key (const PvName *name, guint32 generation);

@@ -95,18 +95,6 @@ note_list (const char *key, gint64 mtime, PvPackList *list, gpointer data, GErro
   return TRUE;
 }
 
-static guint
-pack_hash (gconstpointer pack)
-{
-  return pv_name_hash (&((const PvRemotePack *) pack)->name) ^ ((const PvRemotePack *) pack)->generation;
-}
-
-static gboolean
-pack_equal (gconstpointer a, gconstpointer b)
-{
-  return pv_remote_pack_compare (a, b) == 0;
-}
-
 /* Of a snapshot that is there, or of a push that may be under way. */
 static gboolean
 is_live (Prune *self, const Found *needs)
@@ -259,7 +247,7 @@ remove_working_sets (Prune *self, GError **error)
 static gboolean
 work (Prune *self, GError **error)
 {
-  g_autoptr(GHashTable) there = g_hash_table_new (pack_hash, pack_equal);
+  g_autoptr(GHashTable) there = g_hash_table_new (pv_remote_pack_hash, pv_remote_pack_equal);
 
   for (guint i = 0; i < self->packs->len; i++)
     g_hash_table_add (there, &g_array_index (self->packs, PvRemotePack, i));
@@ -299,7 +287,7 @@ pv_mirror_prune (PvMirror *self, guint64 grace, gint64 now, gboolean dry_run, Pv
   g_array_set_clear_func (prune.condemned, found_clear);
   g_array_set_clear_func (prune.needs, found_clear);
   prune.stray = g_ptr_array_new_with_free_func (g_free);
-  prune.live = g_hash_table_new (pack_hash, pack_equal);
+  prune.live = g_hash_table_new (pv_remote_pack_hash, pv_remote_pack_equal);
   prune.remote = pv_mirror_remote (self, error);
   return prune.remote != NULL && pv_mirror_check_format (self, FALSE, cancellable, error) && look (&prune, error)
          && work (&prune, error);

@@ -5,6 +5,7 @@
 
 #include "pack/pack-reader.h"
 #include "store/marks.h"
+#include "store/pack-source.h"
 #include "store/publish.h"
 #include "store/pull-fetch.h"
 #include "util/error.h"
@@ -146,27 +147,6 @@ plan (Pull *self, PvSnapshot *snapshot, GCancellable *cancellable, GError **erro
 
 /* --- the steps ---------------------------------------------------------------------------------------------------- */
 
-static gboolean
-add_objects (Pull *self, PvPackReader *pack, guint32 number, GError **error)
-{
-  g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (PvIndexEntry));
-
-  for (guint32 i = 0; i < pv_pack_reader_n_frames (pack); i++)
-    {
-      PvPackFrame frame;
-
-      if (!pv_pack_reader_frame (pack, i, &frame, error))
-        return FALSE;
-      for (guint32 slot = 0; slot < frame.n_slots; slot++)
-        {
-          PvIndexEntry entry = { frame.names[slot], { number, i, slot } };
-
-          g_array_append_val (entries, entry);
-        }
-    }
-  return pv_index_writer_add (self->index, (const PvIndexEntry *) entries->data, entries->len, error);
-}
-
 /* Announces what was fetched. */
 static gboolean
 add_packs (Pull *self, GError **error)
@@ -176,14 +156,11 @@ add_packs (Pull *self, GError **error)
       const PvRemotePack *wanted = &g_array_index (self->wanted, PvRemotePack, i);
       PvSealedPack sealed = { .name = wanted->name, .path = pv_pull_path (self->mirror, &wanted->name) };
       g_autoptr(PvPackReader) pack = NULL;
-      guint32 number;
 
       g_array_append_val (self->sealed, sealed);
       pack = pv_pack_reader_open (sealed.path, &wanted->name, error);
       if (pack == NULL
-          || !pv_index_writer_add_pack (self->index, &wanted->name, wanted->size, pv_pack_reader_n_objects (pack),
-                                        &number, error)
-          || !add_objects (self, pack, number, error))
+          || !pv_pack_source_list (self->index, &wanted->name, wanted->size, pv_pack_reader_table (pack), error))
         return FALSE;
     }
   return TRUE;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "store/damage.h"
 #include "store/marks.h"
 #include "store/pack-sink.h"
 #include "util/error.h"
@@ -105,7 +106,7 @@ look_up_node (Planner *self, const PvName *name, const PvLocation *at, GError **
 
   if (pv_index_lookup (self->mirror->index, name, &location, &state, &why) && state == PV_PACK_LIVE)
     node = pv_object_reader_locate_node (self->mirror->reader, name, TRUE, used, &why);
-  if (node == NULL && why != NULL && !pv_mirror_is_bad (why))
+  if (node == NULL && why != NULL && !pv_is_damage (why))
     return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
   for (guint i = 0; node != NULL && i < used->len; i++)
     g_hash_table_add (self->shared, GUINT_TO_POINTER (g_array_index (used, PvLocation, i).pack));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pack/pack-reader.h"
+#include "store/damage.h"
 #include "store/pull-fetch.h"
 #include "store/store-private.h"
 #include "util/error.h"
@@ -27,7 +28,7 @@ fetch_one (PvMirror *mirror, const PvRemotePack *pack, GError **why, GCancellabl
   g_array_append_val (one, *pack);
   if (pv_pull_fetch (mirror, one, NULL, NULL, cancellable, &local))
     return TRUE;
-  if (pv_mirror_is_bad (local))
+  if (pv_is_damage (local))
     g_propagate_error (why, g_steal_pointer (&local));
   else
     g_propagate_error (error, g_steal_pointer (&local));
@@ -223,7 +224,7 @@ add_needs (Verify *self, PvSnapshot *snapshot, GError **error)
   g_ptr_array_add (hit, (gpointer) full_name);
   (void) pv_mirror_each_list (self->mirror, prefix, compare_list, &best, self->cancellable, &why);
   packs = best.packs;
-  if (why != NULL && !pv_mirror_is_bad (why))
+  if (why != NULL && !pv_is_damage (why))
     return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
   if (why != NULL || packs == NULL)
     report_damage (self, g_strdup_printf ("snapshot %s", full_name),

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "pack/pack-reader.h"
+#include "store/damage.h"
 #include "store/marks.h"
+#include "store/pack-source.h"
 #include "store/store-format.h"
 #include "store/store-private.h"
 #include "util/error.h"
@@ -67,27 +69,6 @@ list_objects (const char *directory, GArray *names)
 
 /* --- packs -------------------------------------------------------------------------------------------------------- */
 
-static gboolean
-add_objects (PvIndexWriter *writer, PvPackReader *pack, guint32 number, GError **error)
-{
-  g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (PvIndexEntry));
-
-  for (guint32 i = 0; i < pv_pack_reader_n_frames (pack); i++)
-    {
-      PvPackFrame frame;
-
-      if (!pv_pack_reader_frame (pack, i, &frame, error))
-        return FALSE;
-      for (guint32 slot = 0; slot < frame.n_slots; slot++)
-        {
-          PvIndexEntry entry = { .name = frame.names[slot], .location = { number, i, slot } };
-
-          g_array_append_val (entries, entry);
-        }
-    }
-  return pv_index_writer_add (writer, (const PvIndexEntry *) entries->data, entries->len, error);
-}
-
 /* Says so, and puts the file aside, where gc does not take it for garbage. */
 static gboolean
 leave_out (Rebuild *r, const char *what, const char *path, const GError *why, GError **error)
@@ -98,13 +79,6 @@ leave_out (Rebuild *r, const char *what, const char *path, const GError *why, GE
   return pv_rename (path, aside, error);
 }
 
-static gboolean
-is_damage (const GError *error)
-{
-  return g_error_matches (error, PV_ERROR, PV_ERROR_CORRUPT) || g_error_matches (error, PV_ERROR, PV_ERROR_NOT_FOUND)
-         || g_error_matches (error, PV_ERROR, PV_ERROR_UNSUPPORTED);
-}
-
 /* A pack that is damaged is left out; what it takes along is seen when snapshots are walked. */
 static gboolean
 add_pack (Rebuild *r, PvIndexWriter *writer, const PvName *name, GError **error)
@@ -113,15 +87,12 @@ add_pack (Rebuild *r, PvIndexWriter *writer, const PvName *name, GError **error)
   g_autoptr(GError) why = NULL;
   g_autoptr(PvPackReader) pack = pv_pack_reader_open (path, name, &why);
   gboolean readable = pack != NULL && pv_pack_reader_unlock (pack, r->store->key, &why);
-  guint32 number;
 
   if (pack != NULL && !readable && r->store->key == NULL)
     why->code = PV_ERROR_CORRUPT; /* an encrypted pack in a plain store */
   if (readable)
-    return pv_index_writer_add_pack (writer, name, pv_pack_reader_size (pack), pv_pack_reader_n_objects (pack),
-                                     &number, error)
-           && add_objects (writer, pack, number, error);
-  if (is_damage (why))
+    return pv_pack_source_list (writer, name, pv_pack_reader_size (pack), pv_pack_reader_table (pack), error);
+  if (pv_is_damage (why))
     return leave_out (r, "a pack", path, why, error);
   g_propagate_error (error, g_steal_pointer (&why));
   return FALSE;
@@ -194,7 +165,7 @@ read_snapshots (Rebuild *r, GError **error)
 
       if (snapshot != NULL)
         g_ptr_array_add (snapshots, snapshot);
-      else if (!is_damage (why))
+      else if (!pv_is_damage (why))
         return g_propagate_error (error, g_steal_pointer (&why)), NULL;
       else if (!leave_out (r, "a snapshot object", path, why, error))
         return NULL;
@@ -237,7 +208,7 @@ list_snapshot (Rebuild *r, PvSnapshot *snapshot, guint64 stored_size, GError **e
   return writer != NULL && pv_index_writer_commit (writer, &row, error);
 }
 
-/* FALSE with an error that is_damage() when the snapshot is not complete. @bytes: (out): what only it refers to so
+/* FALSE with an error that pv_is_damage() when the snapshot is not complete. @bytes: (out): what only it refers to so
  * far. */
 static gboolean
 add_snapshot (Rebuild *r, PvMarks *marks, PvSnapshot *snapshot, double *bytes, GError **error)
@@ -273,7 +244,7 @@ add_snapshots (Rebuild *r, GError **error)
         return FALSE;
       if (add_snapshot (r, marks, snapshot, &bytes, &why))
         continue;
-      if (!is_damage (why) && !g_error_matches (why, PV_ERROR, PV_ERROR_EXISTS))
+      if (!pv_is_damage (why) && !g_error_matches (why, PV_ERROR, PV_ERROR_EXISTS))
         return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
       if (!leave_out (r, pv_snapshot_full_name (snapshot), path, why, error))
         return FALSE;

@@ -209,21 +209,33 @@ pv_publish (const char *from, const char *to, GError **error)
   return pv_rename (from, to, error) && pv_fsync_dir (directory, error);
 }
 
-gboolean
-pv_write_file (const char *path, gconstpointer data, gsize size, GError **error)
+static gboolean
+write_beside (const char *path, gconstpointer data, gsize size, gboolean durable, GError **error)
 {
   g_autofree char *temporary = g_strdup_printf ("%s.XXXXXX", path);
   g_auto(PvFd) fd = g_mkstemp_full (temporary, O_RDWR | O_CLOEXEC, 0600);
 
   if (fd < 0)
     return pv_throw_errno (error, errno, "cannot create a file beside '%s'", path);
-  if (!pv_write_all (fd, data, size, path, error) || !pv_fsync (fd, path, error)
-      || !pv_publish (temporary, path, error))
+  if (!pv_write_all (fd, data, size, path, error) || (durable && !pv_fsync (fd, path, error))
+      || !(durable ? pv_publish (temporary, path, error) : pv_rename (temporary, path, error)))
     {
       unlink (temporary);
       return FALSE;
     }
   return TRUE;
+}
+
+gboolean
+pv_write_file (const char *path, gconstpointer data, gsize size, GError **error)
+{
+  return write_beside (path, data, size, TRUE, error);
+}
+
+gboolean
+pv_write_cache_file (const char *path, gconstpointer data, gsize size, GError **error)
+{
+  return write_beside (path, data, size, FALSE, error);
 }
 
 GBytes *

@@ -40,6 +40,8 @@ gboolean pv_rename (const char *from, const char *to, GError **error);
 gboolean pv_publish (const char *from, const char *to, GError **error);
 /* Creates @path with @data durably: temporary file beside it, fsync, rename, directory fsync. Mode 0600. */
 gboolean pv_write_file (const char *path, gconstpointer data, gsize size, GError **error);
+/* The same, but nothing is synced: for a cache, whose files are checked when they are read. */
+gboolean pv_write_cache_file (const char *path, gconstpointer data, gsize size, GError **error);
 /* The content of @path, at most @max_size bytes (larger: PV_ERROR_CORRUPT). */
 GBytes *pv_read_file (const char *path, gsize max_size, GError **error);
 /* unlink(2); a file that is not there is fine. */
