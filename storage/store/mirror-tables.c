@@ -2,7 +2,6 @@
 /* What is in the packs of a remote: their tables, read from their ends, and their frames, read through blocks. */
 #include "config.h"
 
-
 #include "pack/pack-reader.h"
 #include "store/damage.h"
 #include "store/mirror-private.h"
