@@ -45,7 +45,7 @@ enum
   STALLED_ROUNDS = 4,     /* that are not shorter than the one before by a quarter */
   PAGES_PER_MS = 100,     /* that are copied in the pause: 400 MB/s, a third of what was measured for single pages */
   PAGES_SIZE = 4 << 20,   /* bytes read at a time */
-  BEAT_US = 100 * 1000,
+  BEAT_US = 20 * 1000,
 };
 
 typedef struct
