@@ -6,7 +6,8 @@
  * Watching is asynchronous write protection by a userfaultfd (memsnap/userfault.h): the kernel notes a write and lets
  * it go on. scan() moves what was noted since the last one into the set of pages that are to be taken. What is not
  * there (never touched, or given back by the guest's balloon: the kernel notes nothing when a page goes) is zero, and
- * is told when it was something else before.
+ * is told when it was something else before. A page that is read before anybody has written to it is there from then
+ * on, and counts as written once.
  *
  * A page that a device is filling at the moment of a scan, by direct I/O, is noted before, and may be filled after it
  * was read, unnoted. So a page must be taken only after all I/O that was under way at its scan has ended: scan while
