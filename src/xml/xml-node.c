@@ -39,8 +39,36 @@ throw_parse_error (xmlParserCtxt *parser, const char *what, gboolean has_documen
             g_strdelimit (g_strstrip (message), "\n", ' '));
 }
 
+/* Elements in the namespace @uri become elements without one. Children first in line, none is forgotten: no recursion,
+ * whatever the depth. */
+static void
+strip_namespace (xmlNode *root, const char *uri)
+{
+  xmlNode *node = root;
+
+  while (node != NULL)
+    {
+      if (node->type == XML_ELEMENT_NODE && node->ns != NULL && strcmp ((const char *) node->ns->href, uri) == 0)
+        xmlSetNs (node, NULL);
+      if (node->type == XML_ELEMENT_NODE && node->children != NULL)
+        {
+          node = node->children;
+          continue;
+        }
+      while (node != root && node->next == NULL)
+        node = node->parent;
+      node = node != root ? node->next : NULL;
+    }
+}
+
 xmlDoc *
 pv_xml_parse (const char *text, const char *root, const char *what, GError **error)
+{
+  return pv_xml_parse_in (text, root, NULL, what, error);
+}
+
+xmlDoc *
+pv_xml_parse_in (const char *text, const char *root, const char *uri, const char *what, GError **error)
 {
   gsize size = strlen (text);
   gboolean has_document_type = FALSE;
@@ -70,6 +98,8 @@ pv_xml_parse (const char *text, const char *root, const char *what, GError **err
     }
   xmlFreeParserCtxt (parser);
   element = xmlDocGetRootElement (document);
+  if (element != NULL && uri != NULL)
+    strip_namespace (element, uri);
   if (element == NULL || element->ns != NULL || strcmp ((const char *) element->name, root) != 0)
     {
       pv_throw (error, PV_ERROR_INVALID, "not a %s: line %ld: the outermost element must be <%s>", what,

@@ -18,6 +18,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 /* Parses @text, whose root must be called @root: no network, no DTD (so no entities), no huge documents.
  * PV_ERROR_INVALID with the line number; @what says what the document should be ("domain description"). */
 xmlDoc *pv_xml_parse (const char *text, const char *root, const char *what, GError **error);
+/* Likewise; elements in the namespace @uri (nullable) count as if they were in none. */
+xmlDoc *pv_xml_parse_in (const char *text, const char *root, const char *uri, const char *what, GError **error);
 /* Has @document printed in UTF-8, whatever it was read from: libxml2 would else write character references. */
 void pv_xml_use_utf8 (xmlDoc *document);
 /* (transfer full): @node and what is below it, without an XML declaration, ending in a newline. */
