@@ -2,13 +2,20 @@
 /* tiny-vmm: a KVM machine that is snapshotted while it runs, tracked, and lazily restored, with libpagevault-memsnap.
  *
  *   tiny-vmm run FILE [TURNS]     run a machine; in the middle of it write a snapshot of it to FILE
+ *   tiny-vmm store NAME [TURNS]   the same, into a store of pagevault ($PAGEVAULT_STORE), as NAME (MACHINE@SNAPSHOT)
  *   tiny-vmm track [TURNS]        run a machine and follow its memory by its dirty log; compare in the end
  *   tiny-vmm restore FILE [TURNS] go on from the snapshot in FILE; memory is read when it is touched
+ *
+ * What is in the store comes back from there: pagevault mount DIR; tiny-vmm restore DIR/NAME.vda.raw. Needs only the
+ * library: cc tiny-vmm.c $(pkg-config --cflags --libs pagevault-memsnap)
  *
  * The guest is a real-mode program of twenty-odd bytes. It counts in the first word of 124 pages, one page after the
  * other, and rings a bell after each turn. So at every instant the counters of the pages before some page are one ahead
  * of those from it on: a snapshot in which that is not so is not of one instant.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -49,9 +56,19 @@ static const guint8 program[] = {
 
 typedef struct
 {
+  char magic[16];
   struct kvm_regs regs;
   struct kvm_sregs sregs;
 } Cpu;
+
+#define MAGIC "tiny-vmm 1"
+
+/* A snapshot is a page with its Cpu, then its memory: whole pages, which a store keeps once. */
+enum
+{
+  FILE_RAM = PAGE, /* where the memory begins */
+};
+_Static_assert (sizeof (Cpu) <= FILE_RAM, "");
 
 typedef struct
 {
@@ -77,11 +94,11 @@ must (gboolean ok, const char *what)
 
 /* Prints why a function of the library failed. */
 static void
-must_be (gboolean ok, GError *error)
+must_be (gboolean ok, GError **error)
 {
   if (ok)
     return;
-  fprintf (stderr, "tiny-vmm: %s\n", error->message);
+  fprintf (stderr, "tiny-vmm: %s\n", (*error)->message);
   exit (1);
 }
 
@@ -271,34 +288,40 @@ new_ram (void)
 
 /* --- what the library is for --- */
 
+/* The guest runs on while its memory is written as it was, by plain loads. */
 static void
-command_run (const char *path, guint64 turns)
+write_snapshot (int fd, const Cpu *cpu, const guint8 *ram, const char *where)
+{
+  guint8 page[FILE_RAM] = { 0 };
+
+  memcpy (page, cpu, sizeof *cpu);
+  must (pwrite (fd, page, sizeof page, 0) == sizeof page && pwrite (fd, ram, RAM_SIZE, FILE_RAM) == RAM_SIZE, where);
+}
+
+/* Runs a machine, with a snapshot of the middle of it. */
+static void
+command_run (int fd, const char *where, guint64 turns)
 {
   g_autoptr(PvMemsnap) snapshot = pv_memsnap_new ();
   g_autoptr(GError) error = NULL;
   Machine machine;
   PvMemsnapStats stats;
-  Cpu cpu;
-  FILE *file;
+  Cpu cpu = { .magic = MAGIC };
 
   machine_new (&machine, new_ram (), NULL, FALSE);
   machine_start (&machine);
   machine_wait (&machine, turns / 2);
-  must_be (pv_memsnap_add_region (snapshot, machine.ram, RAM_SIZE, &error), error);
-  must_be (pv_memsnap_prepare (snapshot, &error), error);
+  must_be (pv_memsnap_add_region (snapshot, machine.ram, RAM_SIZE, &error), &error);
+  must_be (pv_memsnap_prepare (snapshot, &error), &error);
   machine_pause (&machine);
   must (ioctl (machine.vcpu, KVM_GET_REGS, &cpu.regs) == 0 && ioctl (machine.vcpu, KVM_GET_SREGS, &cpu.sregs) == 0,
         "cannot read registers");
-  must_be (pv_memsnap_take (snapshot, &error), error);
+  must_be (pv_memsnap_take (snapshot, &error), &error);
   machine_resume (&machine);
 
-  /* The guest runs on while its memory is written to the file as it was, by plain loads. */
   machine_wait (&machine, turns);
-  file = fopen (path, "we");
-  must (file != NULL, path);
-  must (fwrite (&cpu, sizeof cpu, 1, file) == 1
-        && fwrite (pv_memsnap_get_address (snapshot, 0), RAM_SIZE, 1, file) == 1 && fclose (file) == 0, path);
-  must_be (pv_memsnap_check (snapshot, &error), error);
+  write_snapshot (fd, &cpu, pv_memsnap_get_address (snapshot, 0), where);
+  must_be (pv_memsnap_check (snapshot, &error), &error);
   check (pv_memsnap_get_address (snapshot, 0), "snapshot");
   machine_stop (&machine);
   check (machine.ram, "machine");
@@ -308,6 +331,24 @@ command_run (const char *path, guint64 turns)
   machine_free (&machine);
 }
 
+/* The snapshot goes through memory into the store, never through a file. */
+static void
+command_store (const char *name, guint64 turns)
+{
+  const char *pagevault = g_getenv ("PAGEVAULT");
+  int fd = memfd_create ("tiny-vmm", MFD_CLOEXEC), status;
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd/%d", (int) getpid (), fd);
+  const char *argv[] = { pagevault != NULL ? pagevault : "pagevault", "import", "--name", name, path, NULL };
+  g_autoptr(GError) error = NULL;
+
+  must (fd >= 0, "cannot make a memory file");
+  command_run (fd, "memory file", turns);
+  must_be (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &error)
+               && g_spawn_check_wait_status (status, &error),
+           &error);
+  close (fd);
+}
+
 static gsize
 follow (PvDirtyLog *log, const guint8 *ram, guint8 *copy)
 {
@@ -315,7 +356,7 @@ follow (PvDirtyLog *log, const guint8 *ram, guint8 *copy)
   gsize n;
   const guint64 *dirty = pv_dirty_log_switch (log, &n, &error);
 
-  must_be (dirty != NULL, error);
+  must_be (dirty != NULL, &error);
   for (gsize page = 0; page < RAM_SIZE / PAGE; page++)
     {
       if ((dirty[page / 64] >> (page % 64) & 1) != 0)
@@ -337,7 +378,7 @@ command_track (guint64 turns)
   machine_new (&machine, new_ram (), NULL, TRUE);
   memcpy (copy, machine.ram, RAM_SIZE);
   log = pv_dirty_log_new_kvm (machine.vm, 0, RAM_SIZE, &error);
-  must_be (log != NULL, error);
+  must_be (log != NULL, &error);
   machine_start (&machine);
   for (; machine_turns (&machine) < turns; rounds++)
     seen += follow (log, machine.ram, copy);
@@ -358,7 +399,7 @@ read_page (guint64 offset, gpointer page, gsize size, gboolean is_wanted, gpoint
 {
   int fd = GPOINTER_TO_INT (data);
 
-  if (pread (fd, page, size, (off_t) (sizeof (Cpu) + offset)) == (ssize_t) size)
+  if (pread (fd, page, size, (off_t) (FILE_RAM + offset)) == (ssize_t) size)
     return TRUE;
   g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_IO, "the file ends early");
   return FALSE;
@@ -372,7 +413,11 @@ run_pager (int socket, int file)
   g_autoptr(PvPager) pager = pv_pager_new_receive (socket, read_page, GINT_TO_POINTER (file), &error);
   PvPagerStats stats;
 
-  must_be (pager != NULL && pv_pager_run (pager, &error), error);
+  if (pager == NULL || !pv_pager_run (pager, &error))
+    {
+      kill (getppid (), SIGTERM); /* the machine would wait for its memory for ever */
+      must_be (FALSE, &error);
+    }
   pv_pager_get_stats (pager, &stats);
   printf ("pager: %" G_GUINT64_FORMAT " pages, %" G_GUINT64_FORMAT " on demand\n", stats.placed, stats.on_demand);
   fflush (stdout);
@@ -392,8 +437,13 @@ command_restore (const char *path, guint64 turns)
 
   must (file >= 0, path);
   must (pread (file, &cpu, sizeof cpu, 0) == sizeof cpu, path);
+  if (memcmp (cpu.magic, MAGIC, sizeof MAGIC) != 0 || lseek (file, 0, SEEK_END) != FILE_RAM + RAM_SIZE)
+    {
+      fprintf (stderr, "tiny-vmm: %s is no snapshot of a tiny machine\n", path);
+      exit (1);
+    }
   memory = pv_paged_memory_new (RAM_SIZE, &user_only, &error);
-  must_be (memory != NULL, error);
+  must_be (memory != NULL, &error);
   if (user_only)
     {
       fprintf (stderr, "tiny-vmm: KVM touches guest memory from the kernel: allow /dev/userfaultfd, or set sysctl "
@@ -406,7 +456,7 @@ command_restore (const char *path, guint64 turns)
   must (pager >= 0, "cannot fork");
   if (pager == 0)
     run_pager (ends[1], file);
-  must_be (pv_paged_memory_send (memory, ends[0], &error), error);
+  must_be (pv_paged_memory_send (memory, ends[0], &error), &error);
   machine_new (&machine, pv_paged_memory_get_address (memory), &cpu, FALSE);
   machine_start (&machine);
   machine_wait (&machine, turns);
@@ -416,24 +466,41 @@ command_restore (const char *path, guint64 turns)
   machine_free (&machine);
 }
 
+/* Into a new file. */
+static void
+command_file (const char *path, guint64 turns)
+{
+  int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+  must (fd >= 0, path);
+  command_run (fd, path, turns);
+  must (close (fd) == 0, path);
+}
+
 int
 main (int argc, char **argv)
 {
+  static const struct
+  {
+    const char *name;
+    void (*function) (const char *path, guint64 turns);
+  } commands[] = { { "run", command_file }, { "store", command_store }, { "restore", command_restore } };
   guint64 turns = argc > 2 ? g_ascii_strtoull (argv[argc - 1], NULL, 10) : 0;
 
   if (turns == 0)
     turns = 2000;
   setvbuf (stdout, NULL, _IOLBF, 0);
-  if (argc >= 3 && strcmp (argv[1], "run") == 0)
-    command_run (argv[2], turns);
-  else if (argc >= 2 && strcmp (argv[1], "track") == 0)
-    command_track (turns);
-  else if (argc >= 3 && strcmp (argv[1], "restore") == 0)
-    command_restore (argv[2], turns);
-  else
+  if (argc >= 2 && strcmp (argv[1], "track") == 0)
     {
-      fprintf (stderr, "usage: tiny-vmm run FILE [TURNS] | track [TURNS] | restore FILE [TURNS]\n");
-      return 2;
+      command_track (turns);
+      return 0;
     }
-  return 0;
+  for (guint i = 0; argc >= 3 && i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (argv[1], commands[i].name) == 0)
+      {
+        commands[i].function (argv[2], turns);
+        return 0;
+      }
+  fprintf (stderr, "usage: tiny-vmm run FILE [TURNS] | store NAME [TURNS] | track [TURNS] | restore FILE [TURNS]\n");
+  return 2;
 }
