@@ -353,20 +353,12 @@ static void
 set_url (Transfer *self)
 {
   const PvS3Request *request = self->request;
-  g_autoptr(GString) url = g_string_new (self->client->base);
+  const char *query = request->query;
+  g_autofree char *key = request->key != NULL ? g_strconcat (self->client->prefix, request->key, NULL) : NULL;
+  g_autofree char *url = g_strconcat (self->client->base, "/", key != NULL ? key : "", query != NULL ? "?" : "",
+                                      query != NULL ? query : "", NULL);
 
-  g_string_append_c (url, '/');
-  if (request->key != NULL)
-    {
-      g_string_append (url, self->client->prefix);
-      g_string_append (url, request->key);
-    }
-  if (request->query != NULL)
-    {
-      g_string_append_c (url, '?');
-      g_string_append (url, request->query);
-    }
-  curl_easy_setopt (self->handle, CURLOPT_URL, url->str);
+  curl_easy_setopt (self->handle, CURLOPT_URL, url);
 }
 
 /* ---- what came of it ---- */
