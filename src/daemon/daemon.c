@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/hook-service.h"
+#include "daemon/libvirt-socket.h"
 #include "daemon/pool-service.h"
 #include "pool/mount.h"
 #include "util/error.h"
@@ -18,6 +19,7 @@ struct _PvDaemon
   PvFreshDisks *disks; /* (owned) */
   PvHookService *hook; /* (owned) */
   PvLibvirtLink *link; /* (owned) */
+  PvLibvirtSocket *socket; /* (owned) (nullable) */
   char *pool_directory; /* (owned) */
   GMainLoop *loop;     /* (owned) */
   GThread *thread;     /* (owned): runs the loop */
@@ -74,6 +76,9 @@ pv_daemon_new (const PvDaemonOptions *options, GError **error)
   self->hook = pv_hook_service_new (options->hook_socket, self->disks, self->pool, error);
   if (self->hook == NULL)
     return NULL;
+  if (options->libvirt_socket != NULL
+      && (self->socket = pv_libvirt_socket_new (options->libvirt_socket, NULL, NULL, error)) == NULL)
+    return NULL;
   self->thread = g_thread_new ("services", run_loop, self->loop);
   return g_steal_pointer (&self);
 }
@@ -88,6 +93,7 @@ quit_loop (gpointer data)
 void
 pv_daemon_free (PvDaemon *self)
 {
+  g_clear_pointer (&self->socket, pv_libvirt_socket_free); /* what its clients have begun needs all the others */
   if (self->thread != NULL)
     {
       g_idle_add (quit_loop, self->loop); /* by the loop itself: it may not have begun to run */

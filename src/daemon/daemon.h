@@ -4,6 +4,7 @@
  *   pool-service   the pool's files: memory images (and, through pool/mount.h, disks)
  *   libvirt-link   a connection for those services that may call libvirt
  *   hook-service   answers libvirt's hook
+ *   libvirt-socket a socket that libvirt's clients take for libvirtd's
  *
  * new (the pool is there) -> run (until a signal, or it is unmounted) -> free (unmounts). Services that need an event
  * loop have that of the default main context, which a thread of the daemon runs; a service that must not block others
@@ -21,6 +22,7 @@ typedef struct
   const char *pool_directory;  /* likewise */
   const char *disks_directory; /* (nullable): where disks of restored guests go; beside their own */
   const char *hook_socket;
+  const char *libvirt_socket; /* (nullable): none */
 } PvDaemonOptions;
 
 typedef struct _PvDaemon PvDaemon;

@@ -4,11 +4,10 @@
 #include "daemon/hook-service.h"
 
 #include <gio/gio.h>
-#include <gio/gunixsocketaddress.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/named-socket.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "xml/hook-message.h"
@@ -105,34 +104,16 @@ on_question (GThreadedSocketService *service, GSocketConnection *connection, GOb
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
-/* TRUE when somebody answers there. */
-static gboolean
-is_answered (const char *path)
-{
-  g_autoptr(GSocketAddress) address = g_unix_socket_address_new (path);
-  g_autoptr(GSocket) socket
-      = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
-
-  return socket != NULL && g_socket_connect (socket, address, NULL, NULL);
-}
-
-/* Listens beside and takes the name: who comes in between finds the old socket or the new one. */
 static gboolean
 listen_at (PvHookService *self, GError **error)
 {
-  g_autofree char *directory = g_path_get_dirname (self->path);
-  g_autofree char *draft = g_strconcat (self->path, ".new", NULL);
-  g_autoptr(GSocketAddress) address = g_unix_socket_address_new (draft);
+  g_auto(PvFd) fd = pv_named_socket_listen (self->path, 0600, (gid_t) -1, error);
+  g_autoptr(GSocket) socket = fd >= 0 ? g_socket_new_from_fd (fd, error) : NULL;
 
-  if (is_answered (self->path))
-    return pv_throw (error, PV_ERROR_EXISTS, "another pagevaultd answers there");
-  if (!pv_mkdirs (directory, 0700, error))
+  if (socket == NULL)
     return FALSE;
-  unlink (draft);
-  return g_socket_listener_add_address (G_SOCKET_LISTENER (self->service), address, G_SOCKET_TYPE_STREAM,
-                                        G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, error)
-         && (chmod (draft, 0600) == 0 || pv_throw (error, PV_ERROR_FAILED, "'%s' cannot be made private", draft))
-         && pv_rename (draft, self->path, error);
+  pv_fd_steal (&fd);
+  return g_socket_listener_add_socket (G_SOCKET_LISTENER (self->service), socket, NULL, error);
 }
 
 PvHookService *

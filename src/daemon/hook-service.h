@@ -13,8 +13,7 @@ G_BEGIN_DECLS
 
 typedef struct _PvHookService PvHookService;
 
-/* @socket_path: made anew; its directory is made when it is missing, mode 0700. @disks and @pool outlive it. Needs the
- * default main context to run. */
+/* @socket_path: made anew (named-socket.h). @disks and @pool outlive it. Needs the default main context to run. */
 PvHookService *pv_hook_service_new (const char *socket_path, PvFreshDisks *disks, PvPoolService *pool, GError **error);
 /* Takes the socket away. What is being answered is answered first. */
 void pv_hook_service_free (PvHookService *self);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/libvirt-socket.h"
 #include "daemon/notify.h"
 #include "restore/key-source.h"
 #include "restore/remote-secret.h"
@@ -26,7 +27,7 @@ enum
   EXIT_USAGE = 2,
 };
 
-static char *opt_store, *opt_mount, *opt_disks, *opt_log, *opt_passphrase_file, *opt_secret;
+static char *opt_store, *opt_mount, *opt_disks, *opt_libvirt_socket, *opt_log, *opt_passphrase_file, *opt_secret;
 static gboolean opt_foreground, opt_version;
 
 static const GOptionEntry entries[] = {
@@ -38,6 +39,8 @@ static const GOptionEntry entries[] = {
   { "secret", 0, 0, G_OPTION_ARG_STRING, &opt_secret, "The store's key is libvirt's secret UUID", "UUID" },
   { "disks-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt_disks, "Where the disks of guests that virsh restores go "
     "(default: beside their own)", "DIR" },
+  { "libvirt-socket", 0, 0, G_OPTION_ARG_FILENAME, &opt_libvirt_socket, "Where libvirt's clients are served, or none "
+    "(default: " PV_LIBVIRT_SOCKET ")", "PATH" },
   { "foreground", 0, 0, G_OPTION_ARG_NONE, &opt_foreground, "Do not go into the background", NULL },
   { "log", 0, 0, G_OPTION_ARG_FILENAME, &opt_log, "In the background: append messages to FILE (default: " PV_DAEMON_LOG
     ")", "FILE" },
@@ -140,6 +143,15 @@ install_keys (void)
   pv_remote_secret_install (keys.uri);
 }
 
+/* (transfer full) (nullable) */
+static char *
+libvirt_socket_path (void)
+{
+  if (opt_libvirt_socket == NULL)
+    return g_strdup (PV_LIBVIRT_SOCKET);
+  return g_str_equal (opt_libvirt_socket, "none") ? NULL : g_canonicalize_filename (opt_libvirt_socket, NULL);
+}
+
 static gboolean
 serve (int *ready, GError **error)
 {
@@ -149,11 +161,13 @@ serve (int *ready, GError **error)
   g_autofree char *pool_directory = g_canonicalize_filename (opt_mount != NULL ? opt_mount : PV_DEFAULT_POOL, NULL);
   g_autofree char *disks_directory = opt_disks != NULL ? g_canonicalize_filename (opt_disks, NULL) : NULL;
   g_autofree char *hook_socket = pv_hook_socket_path ();
+  g_autofree char *libvirt_socket = libvirt_socket_path ();
   PvDaemonOptions options = {
     .store_directory = store_directory,
     .pool_directory = pool_directory,
     .disks_directory = disks_directory,
     .hook_socket = hook_socket,
+    .libvirt_socket = libvirt_socket,
   };
   g_autoptr(PvDaemon) daemon = NULL;
 
