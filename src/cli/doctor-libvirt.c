@@ -77,13 +77,13 @@ look_at_security (PvDoctor *self, PvConnection *connection)
     pv_doctor_add (self, "security", PV_FINDING_NOTE, NULL, "%s", error->message);
   else if (g_str_equal (model, "apparmor"))
     pv_doctor_add (self, "security", PV_FINDING_NOTE,
-                   "if 'create' is refused an overlay, allow its directory in "
-                   "/etc/apparmor.d/abstractions/libvirt-qemu, or choose another with --overlay-dir",
+                   "if a file or the socket of a lazy restore is refused (journalctl -k), allow it in "
+                   "/etc/apparmor.d/local/abstractions/libvirt-qemu: docs/confinement.md has the lines",
                    "AppArmor confines the guests: each sees the files of its own disks only");
   else if (g_str_equal (model, "selinux"))
     pv_doctor_add (self, "security", PV_FINDING_NOTE,
                    "if 'create' is refused an overlay, label its directory virt_image_t, or choose another with "
-                   "--overlay-dir",
+                   "--overlay-dir; for disks that the store serves, setsebool -P virt_use_fusefs on",
                    "SELinux confines the guests");
   else
     pv_doctor_add (self, "security", PV_FINDING_OK, NULL, "guests are not confined");
