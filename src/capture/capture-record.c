@@ -3,44 +3,21 @@
 
 #include "capture/capture-record.h"
 
-#include <string.h>
-
 #include "virt/attachments.h"
-
-static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  if (value != NULL)
-    json_builder_add_string_value (builder, value);
-  else
-    json_builder_add_null_value (builder);
-}
-
-static void
-add_int (JsonBuilder *builder, const char *name, guint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, (gint64) value);
-}
+#include "virt/json-members.h"
 
 static void
 add_disk (JsonBuilder *builder, const PvDiskPlanEntry *entry)
 {
   json_builder_begin_object (builder);
-  add_string (builder, "target", entry->target);
-  json_builder_set_member_name (builder, "taken");
-  json_builder_add_boolean_value (builder, entry->taken);
-  add_string (builder, "path", entry->path);
-  add_string (builder, "format", entry->format);
-  add_string (builder, "source", entry->block ? "block" : "file");
+  pv_json_string (builder, "target", entry->target);
+  pv_json_boolean (builder, "taken", entry->taken);
+  pv_json_string (builder, "path", entry->path);
+  pv_json_string (builder, "format", entry->format);
+  pv_json_string (builder, "source", entry->block ? "block" : "file");
   if (entry->taken)
-    add_int (builder, "size", entry->size);
-  json_builder_set_member_name (builder, "backing");
-  json_builder_begin_array (builder);
-  for (guint i = 0; i < entry->backing->len; i++)
-    json_builder_add_string_value (builder, entry->backing->pdata[i]);
-  json_builder_end_array (builder);
+    pv_json_size (builder, "size", entry->size);
+  pv_json_strings (builder, "backing", entry->backing);
   if (entry->layers != NULL)
     {
       json_builder_set_member_name (builder, "layers");
@@ -53,39 +30,28 @@ gboolean
 pv_capture_record_attach (const PvCaptureRecord *self, PvTxn *txn, PvGuest *guest, PvDomainXml *domain, GError **error)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
-  g_autoptr(JsonNode) node = NULL;
   g_autoptr(GBytes) bytes = NULL;
   PvConnection *connection = pv_guest_connection (guest);
-  char *text;
 
   json_builder_begin_object (builder);
-  add_string (builder, "pagevault", PV_VERSION);
-  add_string (builder, "engine", self->engine);
-  json_builder_set_member_name (builder, "passed_over");
-  json_builder_begin_array (builder);
-  for (guint i = 0; i < self->passed_over->len; i++)
-    json_builder_add_string_value (builder, self->passed_over->pdata[i]);
-  json_builder_end_array (builder);
-  json_builder_set_member_name (builder, "tracked");
-  json_builder_add_boolean_value (builder, self->tracked);
-  json_builder_set_member_name (builder, "pause_ms");
-  json_builder_add_double_value (builder, self->pause_ms);
-  json_builder_set_member_name (builder, "quiesced");
-  json_builder_add_boolean_value (builder, self->quiesced);
-  add_int (builder, "libvirt", pv_connection_libvirt_version (connection));
-  add_int (builder, "qemu", pv_connection_qemu_version (connection));
-  add_string (builder, "machine", pv_domain_xml_machine (domain));
-  add_string (builder, "nvram_format",
-              pv_domain_xml_nvram (domain) != NULL ? pv_domain_xml_nvram_format (domain) : NULL);
+  pv_json_string (builder, "pagevault", PV_VERSION);
+  pv_json_string (builder, "engine", self->engine);
+  pv_json_strings (builder, "passed_over", self->passed_over);
+  pv_json_boolean (builder, "tracked", self->tracked);
+  pv_json_number (builder, "pause_ms", self->pause_ms);
+  pv_json_boolean (builder, "quiesced", self->quiesced);
+  pv_json_size (builder, "libvirt", pv_connection_libvirt_version (connection));
+  pv_json_size (builder, "qemu", pv_connection_qemu_version (connection));
+  pv_json_string (builder, "machine", pv_domain_xml_machine (domain));
+  pv_json_string (builder, "nvram_format",
+                  pv_domain_xml_nvram (domain) != NULL ? pv_domain_xml_nvram_format (domain) : NULL);
   json_builder_set_member_name (builder, "disks");
   json_builder_begin_array (builder);
   for (guint i = 0; i < self->plan->entries->len; i++)
     add_disk (builder, self->plan->entries->pdata[i]);
   json_builder_end_array (builder);
   json_builder_end_object (builder);
-  node = json_builder_get_root (builder);
-  text = json_to_string (node, TRUE);
-  bytes = g_bytes_new_take (text, strlen (text));
+  bytes = pv_json_bytes (builder);
   return pv_txn_attach (txn, PV_ATTACH_CAPTURE, bytes, error);
 }
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <json-glib/json-glib.h>
+#include "virt/json-members.h"
 
 G_BEGIN_DECLS
 
@@ -45,14 +45,6 @@ char *pv_output_duration (double ms);
 
 /* --- JSON -------------------------------------------------------------------------------------------------------- */
 
-void pv_json_string (JsonBuilder *builder, const char *member, const char *value); /* @value NULL: null */
-void pv_json_size (JsonBuilder *builder, const char *member, guint64 value);
-void pv_json_number (JsonBuilder *builder, const char *member, double value);
-void pv_json_boolean (JsonBuilder *builder, const char *member, gboolean value);
-/* An array of strings. @strings: (nullable) (element-type utf8). */
-void pv_json_strings (JsonBuilder *builder, const char *member, GPtrArray *strings);
-/* ISO 8601, UTC: "2026-11-21T07:51:22.123456Z". @time: microseconds since 1970. */
-void pv_json_time (JsonBuilder *builder, const char *member, gint64 time);
 /* Prints the finished document and a newline. */
 void pv_json_print (JsonBuilder *builder);
 

@@ -5,17 +5,17 @@
 
 #include <string.h>
 
+#include "virt/json-members.h"
+
 #define DEFINITIONS "/etc/libvirt/qemu" /* libvirt's, one file for each guest */
 
 gboolean
 pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
-  g_autoptr(JsonNode) node = NULL;
   g_autoptr(GBytes) bytes = NULL;
   GHashTableIter iter;
   gpointer target, value;
-  char *text;
 
   json_builder_begin_object (builder);
   g_hash_table_iter_init (&iter, layers);
@@ -25,9 +25,7 @@ pv_own_disks_attach (PvTxn *txn, GHashTable *layers, GError **error)
       pv_layers_write (value, builder);
     }
   json_builder_end_object (builder);
-  node = json_builder_get_root (builder);
-  text = json_to_string (node, FALSE);
-  bytes = g_bytes_new_take (text, strlen (text));
+  bytes = pv_json_bytes (builder);
   return pv_txn_attach (txn, PV_ATTACH_OWN_DISKS, bytes, error);
 }
 

@@ -13,17 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "restore/qcow2-header.h"
 #include "restore/volume-pieces.h"
 #include "util/cursor.h"
 #include "util/error.h"
 #include "util/file.h"
 
-#define CLUSTER 65536ull                   /* bytes */
-#define CLUSTER_BITS 16u
-#define L2_ENTRIES (CLUSTER / 8)           /* in a table: it covers 512 MiB */
-#define REFCOUNTS (CLUSTER / 2)            /* in a block, 16 bits each */
+#define CLUSTER PV_QCOW2_CLUSTER
+#define L2_ENTRIES PV_QCOW2_L2_ENTRIES
+#define REFCOUNTS PV_QCOW2_REFCOUNTS
 #define COPIED (G_GUINT64_CONSTANT (1) << 63) /* entry: the reference count is exactly one */
-#define HEADER_SIZE 104u                   /* bytes */
 
 typedef struct
 {
@@ -120,28 +119,16 @@ layout_init (Layout *layout, PvVolumeReader *reader, GError **error)
 static gboolean
 write_header (const Layout *layout, int fd, const char *name, GError **error)
 {
-  g_autoptr(GByteArray) header = g_byte_array_new ();
+  const PvQcow2Header header = {
+    .size = layout->virtual_size,
+    .n_l1 = layout->n_l1,
+    .l1_at = layout->l1_at,
+    .refcount_table_at = layout->refcount_table_at,
+    .n_refcount_table = layout->refcount_blocks_at - layout->refcount_table_at,
+  };
+  g_autoptr(GByteArray) bytes = pv_qcow2_header_bytes (&header);
 
-  g_byte_array_append (header, (const guint8 *) "QFI\xfb", 4);
-  pv_append_be32 (header, 3);  /* version */
-  pv_append_be64 (header, 0);  /* backing file: none */
-  pv_append_be32 (header, 0);
-  pv_append_be32 (header, CLUSTER_BITS);
-  pv_append_be64 (header, layout->virtual_size);
-  pv_append_be32 (header, 0);  /* no encryption */
-  pv_append_be32 (header, (guint32) layout->n_l1);
-  pv_append_be64 (header, layout->l1_at * CLUSTER);
-  pv_append_be64 (header, layout->refcount_table_at * CLUSTER);
-  pv_append_be32 (header, (guint32) (layout->refcount_blocks_at - layout->refcount_table_at));
-  pv_append_be32 (header, 0);  /* internal snapshots: none */
-  pv_append_be64 (header, 0);
-  pv_append_be64 (header, 0);  /* features: incompatible, compatible, autoclear */
-  pv_append_be64 (header, 0);
-  pv_append_be64 (header, 0);
-  pv_append_be32 (header, 4);  /* reference counts of 2^4 bits */
-  pv_append_be32 (header, HEADER_SIZE);
-  g_assert (header->len == HEADER_SIZE);
-  return pv_pwrite_all (fd, header->data, header->len, 0, name, error);
+  return pv_pwrite_all (fd, bytes->data, bytes->len, 0, name, error);
 }
 
 /* One cluster of big-endian entries: @first, @first + step … for @n of them. */

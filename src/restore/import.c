@@ -12,6 +12,7 @@
 
 #include "restore/import-private.h"
 #include "util/error.h"
+#include "virt/json-members.h"
 #include "util/file.h"
 #include "util/snapshot-name.h"
 #include "virt/attachments.h"
@@ -22,19 +23,13 @@ gboolean
 pv_import_note_format (PvImport *import, const char *format, GError **error)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new ();
-  g_autoptr(JsonNode) root = NULL;
   g_autoptr(GBytes) bytes = NULL;
-  char *text;
 
   json_builder_begin_object (builder);
-  json_builder_set_member_name (builder, "format");
-  json_builder_add_string_value (builder, format);
-  json_builder_set_member_name (builder, "bytes");
-  json_builder_add_int_value (builder, (gint64) import->size);
+  pv_json_string (builder, "format", format);
+  pv_json_size (builder, "bytes", import->size);
   json_builder_end_object (builder);
-  root = json_builder_get_root (builder);
-  text = json_to_string (root, FALSE);
-  bytes = g_bytes_new_take (text, strlen (text));
+  bytes = pv_json_bytes (builder);
   return pv_txn_attach (import->txn, PV_ATTACH_IMAGE_HEAD, bytes, error);
 }
 

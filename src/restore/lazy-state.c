@@ -13,6 +13,7 @@
 #include "store/store-keys.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/json-members.h"
 
 #define LAYOUT 1
 #define ASIDE ".over-" /* in the name of a directory that is being removed */
@@ -56,34 +57,14 @@ pv_lazy_state_free (PvLazyState *self)
 
 /* --- documents --------------------------------------------------------------------------------------------------- */
 
-static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  if (value != NULL)
-    json_builder_add_string_value (builder, value);
-  else
-    json_builder_add_null_value (builder);
-}
-
-static void
-add_number (JsonBuilder *builder, const char *name, guint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, (gint64) value);
-}
-
 /* Whole or not at all; not synced: none of it outlives the machine. */
 static gboolean
 write_document (const PvLazyState *self, const char *name, JsonBuilder *builder, GError **error)
 {
-  g_autoptr(JsonNode) root = json_builder_get_root (builder);
-  g_autofree char *text = json_to_string (root, TRUE);
+  g_autofree char *text = pv_json_text (builder, TRUE);
   g_autofree char *path = g_build_filename (self->directory, name, NULL);
-  g_autofree char *temporary = g_strdup_printf ("%s.%d", path, (int) getpid ());
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600, error);
 
-  return fd >= 0 && pv_write_all (fd, text, strlen (text), temporary, error) && pv_rename (temporary, path, error);
+  return pv_write_cache_file (path, text, strlen (text), error);
 }
 
 /* (transfer full) */
@@ -143,12 +124,12 @@ write_description (PvLazyState *self, PvSnapshot *snapshot, GError **error)
   gconstpointer data = g_bytes_get_data (object, &size);
 
   json_builder_begin_object (builder);
-  add_number (builder, "layout", LAYOUT);
-  add_string (builder, "uuid", self->uuid);
-  add_string (builder, "domain", self->domain);
-  add_string (builder, "snapshot", self->snapshot);
-  add_string (builder, "uri", self->uri);
-  add_number (builder, "rate", self->rate);
+  pv_json_size (builder, "layout", LAYOUT);
+  pv_json_string (builder, "uuid", self->uuid);
+  pv_json_string (builder, "domain", self->domain);
+  pv_json_string (builder, "snapshot", self->snapshot);
+  pv_json_string (builder, "uri", self->uri);
+  pv_json_size (builder, "rate", self->rate);
   json_builder_end_object (builder);
   return pv_write_file (path, data, size, error) && write_document (self, "restore.json", builder, error);
 }
@@ -314,15 +295,15 @@ pv_lazy_state_write_status (const PvLazyState *self, const PvLazyStatus *status,
   g_autoptr(JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_string (builder, "phase", pv_lazy_phase_to_string (status->phase));
-  add_number (builder, "pid", (guint64) status->pid);
-  add_number (builder, "total_pages", status->total_pages);
-  add_number (builder, "sent_pages", status->sent_pages);
-  add_number (builder, "pages_on_demand", status->pages_on_demand);
-  add_number (builder, "demand_us", status->demand_us);
-  add_number (builder, "pages_ahead", status->pages_ahead);
-  add_number (builder, "takeovers", status->takeovers);
-  add_string (builder, "message", status->message);
+  pv_json_string (builder, "phase", pv_lazy_phase_to_string (status->phase));
+  pv_json_size (builder, "pid", (guint64) status->pid);
+  pv_json_size (builder, "total_pages", status->total_pages);
+  pv_json_size (builder, "sent_pages", status->sent_pages);
+  pv_json_size (builder, "pages_on_demand", status->pages_on_demand);
+  pv_json_size (builder, "demand_us", status->demand_us);
+  pv_json_size (builder, "pages_ahead", status->pages_ahead);
+  pv_json_size (builder, "takeovers", status->takeovers);
+  pv_json_string (builder, "message", status->message);
   json_builder_end_object (builder);
   return write_document (self, "status.json", builder, error);
 }

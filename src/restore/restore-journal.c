@@ -212,16 +212,11 @@ GPtrArray *
 pv_restore_journal_steps (PvRestoreJournal *self, GError **error)
 {
   g_autoptr(GPtrArray) steps = g_ptr_array_new_with_free_func (made_free);
-  g_autoptr(GBytes) bytes = pv_read_file (self->path, PV_RESTORE_JOURNAL_MAX, error);
-  g_autofree char *text = NULL;
-  g_auto(GStrv) lines = NULL;
+  g_auto(GStrv) lines = pv_read_lines (self->path, PV_RESTORE_JOURNAL_MAX, error);
 
-  if (bytes == NULL)
+  if (lines == NULL)
     return NULL;
-  text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  lines = g_strsplit (text, "\n", -1);
-  /* the last piece has no end: empty, or not whole */
-  for (guint i = 0; lines[0] != NULL && lines[i + 1] != NULL; i++)
+  for (guint i = 0; lines[i] != NULL; i++)
     {
       PvMade *made = parse_line (lines[i]);
 

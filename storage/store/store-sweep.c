@@ -68,23 +68,17 @@ static gboolean
 apply_journal (PvStore *self, const Listed *listed, const char *directory, GError **error)
 {
   g_autofree char *path = g_build_filename (directory, PV_SCRATCH_JOURNAL, NULL);
-  g_autoptr(GBytes) bytes = pv_read_file (path, JOURNAL_MAX, NULL);
-  g_autofree char *text = NULL;
-  g_auto(GStrv) lines = NULL;
+  g_auto(GStrv) lines = pv_read_lines (path, JOURNAL_MAX, NULL);
   guint64 n_files = 0;
   guint64 freed = 0;
 
-  if (bytes == NULL)
-    return TRUE;
-  text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  lines = g_strsplit (text, "\n", -1);
-  for (guint i = 0; lines[i] != NULL; i++)
+  for (guint i = 0; lines != NULL && lines[i] != NULL; i++)
     {
       const char *space = strchr (lines[i], ' ');
       PvName name;
 
       if (space == NULL || !pv_name_from_hex (space + 1, &name, NULL))
-        continue; /* the last line of a crash */
+        continue; /* not one of ours */
       if (!remove_unlisted (self, listed, g_str_has_prefix (lines[i], "pack "), &name, &n_files, &freed, error))
         return FALSE;
     }

@@ -266,6 +266,24 @@ pv_read_file (const char *path, gsize max_size, GError **error)
   return g_bytes_new_take (g_steal_pointer (&data), (gsize) n);
 }
 
+char **
+pv_read_lines (const char *path, gsize max_size, GError **error)
+{
+  g_autoptr(GBytes) bytes = pv_read_file (path, max_size, error);
+  g_autofree char *text = NULL;
+  char **lines;
+  guint n;
+
+  if (bytes == NULL)
+    return NULL;
+  text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+  lines = g_strsplit (text, "\n", -1);
+  n = g_strv_length (lines);
+  if (n > 0) /* the last piece has no end: empty, or torn */
+    g_clear_pointer (&lines[n - 1], g_free);
+  return lines;
+}
+
 gboolean
 pv_unlink (const char *path, GError **error)
 {

@@ -44,6 +44,9 @@ gboolean pv_write_file (const char *path, gconstpointer data, gsize size, GError
 gboolean pv_write_cache_file (const char *path, gconstpointer data, gsize size, GError **error);
 /* The content of @path, at most @max_size bytes (larger: PV_ERROR_CORRUPT). */
 GBytes *pv_read_file (const char *path, gsize max_size, GError **error);
+/* (transfer full): its lines, without their ends. What follows the last newline is left out: a line that somebody did
+ * not come to write to its end. */
+char **pv_read_lines (const char *path, gsize max_size, GError **error);
 /* unlink(2); a file that is not there is fine. */
 gboolean pv_unlink (const char *path, GError **error);
 /* Removes @path and all below it, without following symbolic links. What is not there is fine. */

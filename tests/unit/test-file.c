@@ -234,6 +234,30 @@ test_read_file_limits (Fixture *self, gconstpointer data)
 }
 
 static void
+test_read_lines (Fixture *self, gconstpointer data)
+{
+  static const struct
+  {
+    const char *content, *wanted; /* each line with a bar behind it */
+  } cases[] = { { "", "" }, { "torn", "" }, { "\n", "|" }, { "one\n", "one|" }, { "one\ntwo\ntorn", "one|two|" },
+                { "a\n\nb\n", "a||b|" } };
+  g_autofree char *path = inside (self, "lines");
+
+  g_assert_null (pv_read_lines (path, 100, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_auto(GStrv) lines = NULL;
+      g_autoptr(GString) joined = g_string_new (NULL);
+
+      g_assert_true (pv_write_file (path, cases[i].content, strlen (cases[i].content), NULL));
+      lines = pv_read_lines (path, 100, NULL);
+      for (char **line = lines; *line != NULL; line++)
+        g_string_append_printf (joined, "%s|", *line);
+      g_assert_cmpstr (joined->str, ==, cases[i].wanted);
+    }
+}
+
+static void
 test_publish (Fixture *self, gconstpointer data)
 {
   g_autofree char *from = inside (self, "from"), *to = inside (self, "to");
@@ -326,6 +350,7 @@ main (int argc, char **argv)
   ADD ("write-file", test_write_file);
   ADD ("write-file-faults", test_write_file_faults);
   ADD ("read-file-limits", test_read_file_limits);
+  ADD ("read-lines", test_read_lines);
   ADD ("publish", test_publish);
   ADD ("unlink", test_unlink);
   ADD ("remove-tree", test_remove_tree);
