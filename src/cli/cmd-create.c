@@ -3,10 +3,7 @@
 
 #include "cli/commands.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "capture/capture-job.h"
 #include "cli/create-options.h"
@@ -18,7 +15,6 @@
 #include "store/push.h"
 #include "util/bytesize.h"
 #include "util/error.h"
-#include "util/file.h"
 #include "util/snapshot-name.h"
 
 /* --- what came of it --------------------------------------------------------------------------------------------- */
@@ -106,21 +102,11 @@ on_progress (PvCaptureJob *job, guint64 done, guint64 total, gpointer data)
   pv_progress_update (shown->phase, done, total, shown->progress);
 }
 
-/* A file that has its name only when it is whole: nothing is left of one that was killed. */
 static gboolean
 save_memory (PvStore *store, PvSnapshot *snapshot, const char *file, GCancellable *cancellable, gpointer data,
              GError **error)
 {
-  g_autofree char *directory = g_path_get_dirname (file);
-  g_auto(PvFd) fd = pv_openat (AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0600, error);
-  g_autofree char *unnamed = NULL;
-
-  if (fd < 0 || !pv_export_memory (store, snapshot, NULL, fd, file, pv_progress_update, data, cancellable, error)
-      || !pv_fsync (fd, file, error))
-    return FALSE;
-  unnamed = g_strdup_printf ("/proc/self/fd/%d", fd);
-  return linkat (AT_FDCWD, unnamed, AT_FDCWD, file, AT_SYMLINK_FOLLOW) == 0
-         || pv_throw_errno (error, errno, "cannot give it its name");
+  return pv_export_memory_file (store, snapshot, file, pv_progress_update, data, cancellable, error);
 }
 
 static gboolean

@@ -6,6 +6,7 @@
 #include "daemon/hook-service.h"
 #include "daemon/libvirt-socket.h"
 #include "daemon/pool-service.h"
+#include "daemon/snapshot-calls.h"
 #include "pool/mount.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -19,6 +20,7 @@ struct _PvDaemon
   PvFreshDisks *disks; /* (owned) */
   PvHookService *hook; /* (owned) */
   PvLibvirtLink *link; /* (owned) */
+  PvSnapshotCalls *calls; /* (owned) */
   PvLibvirtSocket *socket; /* (owned) (nullable) */
   char *pool_directory; /* (owned) */
   GMainLoop *loop;     /* (owned) */
@@ -76,8 +78,11 @@ pv_daemon_new (const PvDaemonOptions *options, GError **error)
   self->hook = pv_hook_service_new (options->hook_socket, self->disks, self->pool, error);
   if (self->hook == NULL)
     return NULL;
+  self->calls = pv_snapshot_calls_new (self->store, self->link, self->pool, options->pool_directory,
+                                       options->disks_directory);
   if (options->libvirt_socket != NULL
-      && (self->socket = pv_libvirt_socket_new (options->libvirt_socket, NULL, NULL, error)) == NULL)
+      && (self->socket = pv_libvirt_socket_new (options->libvirt_socket, pv_snapshot_calls_take, self->calls, error))
+             == NULL)
     return NULL;
   self->thread = g_thread_new ("services", run_loop, self->loop);
   return g_steal_pointer (&self);
@@ -93,13 +98,16 @@ quit_loop (gpointer data)
 void
 pv_daemon_free (PvDaemon *self)
 {
-  g_clear_pointer (&self->socket, pv_libvirt_socket_free); /* what its clients have begun needs all the others */
+  if (self->calls != NULL)
+    pv_snapshot_calls_cancel (self->calls);
   if (self->thread != NULL)
     {
       g_idle_add (quit_loop, self->loop); /* by the loop itself: it may not have begun to run */
       g_thread_join (self->thread);
     }
   g_clear_pointer (&self->mount, pv_mount_free); /* first: whoever waits for a file of it need not any more */
+  g_clear_pointer (&self->socket, pv_libvirt_socket_free);
+  g_clear_pointer (&self->calls, pv_snapshot_calls_free); /* what clients have begun needs what comes below */
   g_clear_pointer (&self->hook, pv_hook_service_free);
   g_clear_pointer (&self->pool, pv_pool_service_free);
   g_clear_pointer (&self->link, pv_libvirt_link_free);

@@ -451,6 +451,28 @@ cancel_incoming (PvPoolService *self, const char *name, PvIncoming *incoming)
   return 0;
 }
 
+gboolean
+pv_pool_service_check_unused (PvPoolService *self, PvSnapshot *snapshot, GError **error)
+{
+  return check_unused (self, pv_snapshot_full_name (snapshot), FALSE, error);
+}
+
+gboolean
+pv_pool_service_delete (PvPoolService *self, PvSnapshot *snapshot, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (!pv_pool_service_check_unused (self, snapshot, error))
+    return FALSE;
+  if (!pv_store_delete (self->store, pv_snapshot_domain (snapshot), pv_snapshot_name (snapshot), &local)
+      && !g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  return pv_working_set_sweep (self->store, error);
+}
+
 static int
 remove_file (gpointer data, const char *name)
 {

@@ -32,4 +32,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPoolService, pv_pool_service_free)
  * may be one that is read here just now, and would meet a disk of its guest that has gone on. */
 gboolean pv_pool_service_check_restore (PvPoolService *self, const char *xml, GError **error);
 
+/* FALSE, with a sentence, when somebody needs @snapshot. */
+gboolean pv_pool_service_check_unused (PvPoolService *self, PvSnapshot *snapshot, GError **error);
+/* Deletes it from the store, if nobody needs it; that it is not there any more is fine. */
+gboolean pv_pool_service_delete (PvPoolService *self, PvSnapshot *snapshot, GError **error);
+
 G_END_DECLS

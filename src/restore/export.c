@@ -3,13 +3,17 @@
 
 #include "restore/export.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "restore/disk-image.h"
 #include "restore/image-composer.h"
 #include "restore/image-layout.h"
 #include "restore/memory-image.h"
 #include "util/error.h"
+#include "util/file.h"
 
 gboolean
 pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd, const char *name,
@@ -20,6 +24,22 @@ pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd,
   if (xml == NULL && pv_snapshot_volumes_size (snapshot, PV_VOLUME_DISK) == 0 && pv_image_composer_can (snapshot))
     return pv_image_composer_write (store, snapshot, fd, name, &transfer, error);
   return pv_memory_image_write (store, snapshot, xml, fd, name, &transfer, error);
+}
+
+gboolean
+pv_export_memory_file (PvStore *store, PvSnapshot *snapshot, const char *path, PvTransferProgressFunc progress,
+                       gpointer data, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *directory = g_path_get_dirname (path);
+  g_auto(PvFd) fd = pv_openat (AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0600, error);
+  g_autofree char *unnamed = NULL;
+
+  if (fd < 0 || !pv_export_memory (store, snapshot, NULL, fd, path, progress, data, cancellable, error)
+      || !pv_fsync (fd, path, error))
+    return FALSE;
+  unnamed = g_strdup_printf ("/proc/self/fd/%d", fd);
+  return linkat (AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0
+         || pv_throw_errno (error, errno, "cannot give it its name");
 }
 
 gboolean

@@ -14,6 +14,11 @@ typedef void (*PvTransferProgressFunc) (const char *phase, guint64 done, guint64
 gboolean pv_export_memory (PvStore *store, PvSnapshot *snapshot, const char *xml, int fd, const char *name,
                            PvTransferProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error);
 
+/* Likewise into the new file @path, mode 0600, which has its name only when it is whole and durable: nothing is left of
+ * one that was killed. */
+gboolean pv_export_memory_file (PvStore *store, PvSnapshot *snapshot, const char *path, PvTransferProgressFunc progress,
+                                gpointer data, GCancellable *cancellable, GError **error);
+
 /* Writes disk @target as @format "raw" or "qcow2" (nullable: as it was imported, else raw) to the new file @path
  * (never overwritten), holes kept. */
 gboolean pv_export_disk (PvStore *store, PvSnapshot *snapshot, const char *target, const char *format, const char *path,

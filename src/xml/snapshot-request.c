@@ -169,6 +169,7 @@ pv_snapshot_request_free (PvSnapshotRequest *self)
     return;
   g_free (self->name);
   g_free (self->description);
+  g_free (self->memory_file);
   g_clear_pointer (&self->disks, g_ptr_array_unref);
   g_free (self);
 }
@@ -223,7 +224,7 @@ read_request (PvSnapshotRequest *self, xmlNode *root, GError **error)
 {
   self->name = pv_xml_text (pv_xml_child (root, "name"));
   self->description = pv_xml_text (pv_xml_child (root, "description"));
-  if (!read_memory (self, pv_xml_child (root, "memory"), error))
+  if (self->memory_file == NULL && !read_memory (self, pv_xml_child (root, "memory"), error))
     return FALSE;
   for (xmlNode *node = pv_xml_descend (root, "disks", "disk", NULL); node != NULL; node = pv_xml_next (node))
     if (!read_disk (self, node, error))
@@ -231,20 +232,91 @@ read_request (PvSnapshotRequest *self, xmlNode *root, GError **error)
   return TRUE;
 }
 
-PvSnapshotRequest *
-pv_snapshot_request_parse (const char *xml, GError **error)
+/* What may stand in what: an element below another one, or "@NAME", an attribute of it. */
+static const struct
+{
+  const char *in, *name;
+} known[] = {
+  { "domainsnapshot", "name" }, { "domainsnapshot", "description" }, { "domainsnapshot", "memory" },
+  { "domainsnapshot", "disks" }, { "memory", "@snapshot" },          { "memory", "@file" },
+  { "disks", "disk" },           { "disk", "@name" },                { "disk", "@snapshot" },
+  { "disk", "@type" },           { "disk", "driver" },               { "disk", "source" },
+  { "driver", "@type" },         { "source", "@file" },
+};
+
+static gboolean
+is_known (const char *in, const char *kind, const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (known); i++)
+    if (g_str_equal (known[i].in, in) && g_str_has_prefix (known[i].name, kind)
+        && g_str_equal (known[i].name + strlen (kind), name))
+      return TRUE;
+  return FALSE;
+}
+
+/* Whoever does not know a part cannot do what it asks for. */
+static gboolean
+check_known (xmlNode *node, GError **error)
+{
+  const char *in = (const char *) node->name;
+
+  for (xmlAttr *attr = node->properties; attr != NULL; attr = attr->next)
+    if (attr->ns != NULL || !is_known (in, "@", (const char *) attr->name))
+      return pv_throw (error, PV_ERROR_UNSUPPORTED, "line %ld: %s: attribute %s", xmlGetLineNo (node), in, attr->name);
+  for (xmlNode *child = node->children; child != NULL; child = child->next)
+    if (child->type == XML_ELEMENT_NODE)
+      {
+        if (child->ns != NULL || !is_known (in, "", (const char *) child->name))
+          return pv_throw (error, PV_ERROR_UNSUPPORTED, "line %ld: %s: element %s", xmlGetLineNo (node), in,
+                           child->name);
+        if (!check_known (child, error))
+          return FALSE;
+      }
+  return TRUE;
+}
+
+static gboolean
+read_memory_file (PvSnapshotRequest *self, xmlNode *memory, GError **error)
+{
+  g_autofree char *kind = pv_xml_attr (memory, "snapshot");
+
+  self->memory_file = pv_xml_attr (memory, "file");
+  if (self->memory_file != NULL && g_path_is_absolute (self->memory_file)
+      && (kind == NULL || g_str_equal (kind, "external")))
+    return TRUE;
+  return pv_throw (error, PV_ERROR_UNSUPPORTED, "not an external snapshot of memory in a file with a whole path");
+}
+
+static PvSnapshotRequest *
+parse (const char *xml, gboolean libvirt, GError **error)
 {
   g_autoptr(xmlDoc) document = pv_xml_parse (xml, "domainsnapshot", WHAT, error);
+  xmlNode *root = document != NULL ? xmlDocGetRootElement (document) : NULL;
   g_autoptr(PvSnapshotRequest) self = NULL;
 
-  if (document == NULL)
+  if (root == NULL)
     return NULL;
   self = g_new0 (PvSnapshotRequest, 1);
+  if (libvirt
+      && (!check_known (root, error) || !read_memory_file (self, pv_xml_child (root, "memory"), error)))
+    return NULL;
   self->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) pv_disk_spec_free);
-  if (!read_request (self, xmlDocGetRootElement (document), error))
+  if (!read_request (self, root, error))
     {
       g_prefix_error (error, "snapshot description: ");
       return NULL;
     }
   return g_steal_pointer (&self);
+}
+
+PvSnapshotRequest *
+pv_snapshot_request_parse (const char *xml, GError **error)
+{
+  return parse (xml, FALSE, error);
+}
+
+PvSnapshotRequest *
+pv_snapshot_request_parse_libvirt (const char *xml, GError **error)
+{
+  return parse (xml, TRUE, error);
 }

@@ -89,3 +89,14 @@ pv_snapshot_xml_redefine (const char *name, const char *description, gint64 time
     add_domain (root, inactive, "inactiveDomain");
   return pv_xml_print (root);
 }
+
+gboolean
+pv_snapshot_xml_has_memory (const char *xml, gint64 *time_seconds)
+{
+  g_autoptr(xmlDoc) document = pv_xml_parse (xml, "domainsnapshot", "snapshot description", NULL);
+  xmlNode *root = document != NULL ? xmlDocGetRootElement (document) : NULL;
+  g_autofree char *time = pv_xml_text (pv_xml_child (root, "creationTime"));
+
+  *time_seconds = time != NULL ? g_ascii_strtoll (time, NULL, 10) : 0;
+  return time != NULL && pv_xml_attr_is (pv_xml_child (root, "memory"), "snapshot", "external");
+}

@@ -33,9 +33,13 @@ typedef struct
   char *name;         /* (owned) (nullable) */
   char *description;  /* (owned) (nullable) */
   gboolean disk_only; /* <memory snapshot='no'/> */
+  char *memory_file;  /* (owned) (nullable): see pv_snapshot_request_parse_libvirt() */
   GPtrArray *disks;   /* (owned) (element-type PvDiskSpec) */
 } PvSnapshotRequest;
 PvSnapshotRequest *pv_snapshot_request_parse (const char *xml, GError **error);
+/* Likewise, one that was meant for libvirt: external, its memory in .memory_file, a whole path. PV_ERROR_UNSUPPORTED
+ * for any that asks for something else, or has an element or attribute that is not known here. */
+PvSnapshotRequest *pv_snapshot_request_parse_libvirt (const char *xml, GError **error);
 void pv_snapshot_request_free (PvSnapshotRequest *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvSnapshotRequest, pv_snapshot_request_free)
 
@@ -55,5 +59,9 @@ char *pv_snapshot_xml_disks (const char *name, const PvOverlay *overlays, guint 
 char *pv_snapshot_xml_redefine (const char *name, const char *description, gint64 time_seconds, const char *state,
                                 const char *parent, const char *memory_file, const PvOverlay *overlays, guint n,
                                 PvDomainXml *domain, PvDomainXml *inactive);
+
+/* Of libvirt's description @xml of a snapshot: TRUE when it is external with memory; @time_seconds (out): when it was
+ * taken. */
+gboolean pv_snapshot_xml_has_memory (const char *xml, gint64 *time_seconds);
 
 G_END_DECLS

@@ -238,11 +238,64 @@ test_redefine_keeps_namespace (void)
   compare ("xml/snapshot-out/redefine-namespace.xml", xml);
 }
 
+static void
+test_libvirt_requests (void)
+{
+  static const char *const refused[] = {
+    "<domainsnapshot><name>a</name></domainsnapshot>",
+    "<domainsnapshot><memory snapshot='no'/></domainsnapshot>",
+    "<domainsnapshot><memory file='relative'/></domainsnapshot>",
+    "<domainsnapshot><memory snapshot='internal' file='/m'/></domainsnapshot>",
+    "<domainsnapshot><memory file='/m' more='x'/></domainsnapshot>",
+    "<domainsnapshot><memory file='/m'/><cookie/></domainsnapshot>",
+    "<domainsnapshot><memory file='/m'/><disks><disk name='vda'><driver type='raw'/></disk></disks></domainsnapshot>",
+    "<domainsnapshot><memory file='/m'/><disks><disk name='vda' snapshot='manual'/></disks></domainsnapshot>",
+    "<domainsnapshot><memory file='/m'/><disks><disk name='vda'><source file='/a'><seclabel/></source></disk></disks>"
+    "</domainsnapshot>",
+    "<domain/>",
+  };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(PvSnapshotRequest) request = pv_snapshot_request_parse_libvirt (
+      "<domainsnapshot><name>a</name><description>b</description><memory file='/m'/><disks>"
+      "<disk name='vda' snapshot='external' type='file'><driver type='qcow2'/><source file='/o'/></disk>"
+      "<disk name='vdb' snapshot='no'/></disks></domainsnapshot>",
+      &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpstr (request->memory_file, ==, "/m");
+  g_assert_cmpstr (request->name, ==, "a");
+  g_assert_cmpuint (request->disks->len, ==, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
+    {
+      g_autoptr(GError) local = NULL;
+
+      g_assert_null (pv_snapshot_request_parse_libvirt (refused[i], &local));
+      g_assert_nonnull (local);
+    }
+}
+
+static void
+test_has_memory (void)
+{
+  gint64 time;
+
+  g_assert_true (pv_snapshot_xml_has_memory ("<domainsnapshot><creationTime>12</creationTime>"
+                                             "<memory snapshot='external' file='/m'/></domainsnapshot>",
+                                             &time));
+  g_assert_cmpint (time, ==, 12);
+  g_assert_false (pv_snapshot_xml_has_memory ("<domainsnapshot><creationTime>12</creationTime>"
+                                              "<memory snapshot='internal'/></domainsnapshot>",
+                                              &time));
+  g_assert_false (pv_snapshot_xml_has_memory ("no xml", &time));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/snapshot-xml/requests", test_requests);
+  g_test_add_func ("/snapshot-xml/libvirt-requests", test_libvirt_requests);
+  g_test_add_func ("/snapshot-xml/has-memory", test_has_memory);
   g_test_add_func ("/snapshot-xml/disk-specs", test_disk_specs);
   g_test_add_func ("/snapshot-xml/memory-specs", test_memory_specs);
   g_test_add_func ("/snapshot-xml/disks", test_disks);
