@@ -14,7 +14,7 @@
 enum
 {
   LISTEN_SIZE = 16384,      /* bytes looked at at once */
-  SEND_BUFFER = 64 << 10,   /* bytes, which the kernel doubles: what a requested page may have to wait behind */
+  SEND_BUFFER = 64 << 10,   /* bytes, which the kernel doubles; POLLOUT is told when a quarter of that is left */
 };
 
 struct _PvPagerChannel
@@ -100,6 +100,14 @@ pv_pager_channel_put (PvPagerChannel *self, GByteArray *out, PvPagerIntent inten
     return TRUE;
   self->closed = TRUE;
   return TRUE;
+}
+
+gboolean
+pv_pager_channel_clear (const PvPagerChannel *self)
+{
+  struct pollfd pollfd = { .fd = self->fd, .events = POLLOUT };
+
+  return TEMP_FAILURE_RETRY (poll (&pollfd, 1, 0)) > 0;
 }
 
 gboolean

@@ -30,6 +30,9 @@ gboolean pv_pager_channel_shut (const PvPagerChannel *self, gboolean *failed);
  * it is closed, and nothing went. */
 gboolean pv_pager_channel_put (PvPagerChannel *self, GByteArray *out, PvPagerIntent intent, const guint64 *pages,
                                guint n, gboolean *went, GError **error);
+/* TRUE when QEMU has taken nearly all that was written: what nobody asked for may go in without a request having to
+ * wait behind much of it. poll(2) tells of it by POLLOUT. */
+gboolean pv_pager_channel_clear (const PvPagerChannel *self);
 /* Writes all of @out, waiting for room: for times when nobody could take over. */
 gboolean pv_pager_channel_write (PvPagerChannel *self, const GByteArray *out, GError **error);
 

@@ -5,6 +5,7 @@
  *   pagevault-pager --recover STORE UUID   likewise, for a guest whose pager and keeper were killed
  *   pagevault-pager --again STORE UUID     by the keeper: descriptors as in restore/pager-keeper.h
  *   pagevault-pager --keep STORE UUID      the keeper
+ *   pagevault-pager --mend STORE URI       stands behind a restore that replaces a guest (restore/restore-guard.h)
  *
  * What it does is told to syslog, and to the command for as long as that listens.
  */
@@ -23,11 +24,14 @@
 #include "restore/lazy-restore.h"
 #include "restore/pager-keeper.h"
 #include "restore/pager-process.h"
+#include "restore/pager-warm.h"
+#include "restore/restore-guard.h"
 #include "store/unlock.h"
 #include "util/error.h"
 #include "util/file.h"
 
-/* The kernel that is short of memory ends a process: not these, without which a guest stands still. */
+/* The kernel that is short of memory ends a process: not these, without which a guest stands still. Nor shall the guest
+ * wait while busy processes have their turns. */
 static void
 shield (void)
 {
@@ -35,6 +39,7 @@ shield (void)
 
   if (fd < 0 || !pv_write_all (fd, "-900", 4, "oom_score_adj", NULL))
     g_debug ("no protection from the kernel's OOM killer");
+  pv_pager_set_nice (PV_PAGER_NICE_REQUESTS);
 }
 
 static void
@@ -140,6 +145,8 @@ main (int argc, char **argv)
       g_printerr ("pagevault-pager: started by pagevault itself, not by hand\n");
       return 2;
     }
+  if (g_str_equal (mode, "--mend"))
+    g_unsetenv ("PAGEVAULT_FAULT"); /* fault points are for the restore behind which it stands */
   for (guint i = 0; i < G_N_ELEMENTS (harmless); i++)
     signal (harmless[i], SIG_IGN);
   for (int fd = 3; fd <= PV_PAGER_FD_KEYS; fd++)
@@ -148,6 +155,8 @@ main (int argc, char **argv)
   shield ();
   if (!pv_unlock_receive (PV_PAGER_FD_KEYS, &error))
     syslog (LOG_ERR, "%s", error->message); /* a store that needs none opens all the same */
+  if (g_str_equal (mode, "--mend"))
+    return pv_restore_guard_run (argv[2], argv[3]);
   if (g_str_equal (mode, "--keep"))
     return pv_pager_keeper_run (argv[2], argv[3]);
   if (g_str_equal (mode, "--again"))

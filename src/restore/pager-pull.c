@@ -7,13 +7,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "restore/pager-warm.h"
 #include "restore/pipeline.h"
 #include "util/error.h"
 #include "util/file.h"
 
 enum
 {
-  PIECE_PAGES = 64, /* 256 KiB: two frames */
+  PIECE_PAGES = 64, /* 256 KiB: a frame of the store */
   READY_MAX = 16,   /* pieces that wait to be taken */
 };
 
@@ -50,6 +51,7 @@ read_piece (gpointer job, gpointer user_data, GError **error)
   guint64 offset;
   guint block;
 
+  pv_pager_set_nice (PV_PAGER_NICE_AHEAD);
   pv_pager_source_locate (self->source, piece->first, &block, &offset);
   if (pv_volume_reader_read (pv_pager_source_reader (self->source, block), offset, size, data, NULL))
     piece->data = g_steal_pointer (&data);
@@ -134,6 +136,7 @@ pull (gpointer data)
 {
   PvPagerPull *self = data;
 
+  pv_pager_set_nice (PV_PAGER_NICE_AHEAD);
   for (guint i = 0; i < pv_pager_source_n_blocks (self->source); i++)
     if (!pull_block (self, i))
       return NULL;

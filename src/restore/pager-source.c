@@ -151,17 +151,22 @@ pv_pager_source_locate (const PvPagerSource *self, guint64 page, guint *block, g
 G_STATIC_ASSERT (PV_POSTCOPY_PAGE == PV_CHUNK_SIZE); /* so that a page has a name */
 
 gboolean
-pv_pager_source_read (PvPagerSource *self, guint64 page, guint8 *data, gboolean *zero, GError **error)
+pv_pager_source_read (PvPagerSource *self, guint64 page, PvObject *place, guint8 *data, gboolean *zero, GError **error)
 {
-  PvVolumeReader *reader;
   guint64 offset;
   guint block;
-  PvName name;
 
   pv_pager_source_locate (self, page, &block, &offset);
-  reader = pv_pager_source_reader (self, block);
-  if (!pv_volume_reader_names (reader, offset / PV_CHUNK_SIZE, 1, &name, error))
-    return FALSE;
-  *zero = pv_name_is_zero (&name);
-  return *zero || pv_volume_reader_read (reader, offset, PV_POSTCOPY_PAGE, data, error);
+  return pv_volume_reader_chunk (pv_pager_source_reader (self, block), offset / PV_CHUNK_SIZE, place, data, zero,
+                                 error);
+}
+
+gboolean
+pv_pager_source_read_near (PvPagerSource *self, guint64 page, PvObject *place, guint8 *data)
+{
+  guint64 offset;
+  guint block;
+
+  pv_pager_source_locate (self, page, &block, &offset);
+  return pv_volume_reader_chunk_near (pv_pager_source_reader (self, block), offset / PV_CHUNK_SIZE, place, data);
 }

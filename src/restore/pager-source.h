@@ -31,7 +31,10 @@ PvVolumeReader *pv_pager_source_reader (PvPagerSource *self, guint block);
 void pv_pager_source_locate (const PvPagerSource *self, guint64 page, guint *block, guint64 *offset);
 
 /* Reads one page into @data. @zero: (out): it is all zeros, and @data is not touched. An error names volume and
- * pack. */
-gboolean pv_pager_source_read (PvPagerSource *self, guint64 page, guint8 *data, gboolean *zero, GError **error);
+ * pack. @place: (inout): as for pv_volume_reader_chunk(). */
+gboolean pv_pager_source_read (PvPagerSource *self, guint64 page, PvObject *place, guint8 *data, gboolean *zero,
+                               GError **error);
+/* Likewise, when the page lies in the frame of @place, which costs next to nothing; FALSE: it does not, or is zero. */
+gboolean pv_pager_source_read_near (PvPagerSource *self, guint64 page, PvObject *place, guint8 *data);
 
 G_END_DECLS

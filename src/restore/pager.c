@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "restore/pager-pull.h"
+#include "restore/pager-warm.h"
 #include "stream/stream-encoder.h"
 #include "util/error.h"
 
@@ -23,6 +24,7 @@ enum
   WAIT_MS = 200,
   AHEAD_BYTES = 4 << 20,         /* written at once of pages sent ahead */
   BURST = 10,                    /* parts of a second of the rate that may go at once */
+  AROUND = 64,                   /* pages before and behind a requested one that may lie in its frame */
 };
 
 #define PING_TAKEOVER 0x80000000u /* | number of the takeover */
@@ -43,6 +45,10 @@ struct _PvPager
   GArray *damaged;         /* (owned) (element-type guint64): pages */
   char *damage;            /* (owned) (nullable): what was said last */
   GByteArray *out;         /* (owned): what is about to be sent */
+  PvPagerWarm *warm;       /* (owned): reads what is going to be wanted */
+  PvObject place;          /* (owned): of the page read last for a request; what else is in its frame goes too: */
+  guint64 centre;          /* that page */
+  guint around;            /* the pages of its surroundings that are dealt with: those behind it, then those before */
   gint64 asked_us;         /* when the oldest request was seen; 0: there is none */
 };
 
@@ -57,6 +63,8 @@ pv_pager_new (PvPagerSource *source, PvPagerShared *shared, int fd, const PvPage
   self->hooks = hooks != NULL ? *hooks : (PvPagerHooks) { .watched = -1 };
   self->damaged = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->out = g_byte_array_new ();
+  self->warm = pv_pager_warm_new (source);
+  self->around = 2 * AROUND;
   self->allowance_us = g_get_monotonic_time ();
   if (shared->sequence < PING_FIRST)
     shared->sequence = PING_FIRST;
@@ -70,6 +78,8 @@ pv_pager_free (PvPager *self)
     return;
   g_clear_pointer (&self->pull, pv_pager_pull_free);
   g_clear_pointer (&self->piece, pv_pull_piece_free);
+  g_clear_pointer (&self->warm, pv_pager_warm_free);
+  pv_object_clear (&self->place);
   pv_pager_channel_free (self->channel);
   g_array_unref (self->damaged);
   g_byte_array_unref (self->out);
@@ -118,6 +128,7 @@ static void
 retry_damaged (PvPager *self)
 {
   gint64 now = g_get_monotonic_time ();
+  g_auto(PvObject) place = { 0 };
   guint8 data[PV_POSTCOPY_PAGE];
   gboolean zero;
 
@@ -128,7 +139,8 @@ retry_damaged (PvPager *self)
     {
       guint64 page = g_array_index (self->damaged, guint64, i);
 
-      if (pv_pager_source_read (self->source, page, data, &zero, NULL) && pv_pager_shared_request (self->shared, page))
+      if (pv_pager_source_read (self->source, page, &place, data, &zero, NULL)
+          && pv_pager_shared_request (self->shared, page))
         g_array_remove_index_fast (self->damaged, i);
     }
   if (self->damaged->len == 0)
@@ -161,53 +173,32 @@ put_part (PvPager *self, const guint64 *pages, guint n, gboolean *went, GError *
   return pv_pager_channel_put (self->channel, self->out, PV_INTENT_PAGES, pages, n, went, error);
 }
 
-/* Pages behind @pages[0] that lie in the same frame most likely, as many as may go with it. */
-static guint
-add_neighbours (PvPager *self, guint64 *pages)
-{
-  const guint frame_pages = 32;
-  guint64 end = MIN ((pages[0] / frame_pages + 1) * frame_pages, pv_pager_source_n_pages (self->source));
-  guint8 data[PV_POSTCOPY_PAGE];
-  gboolean zero = FALSE;
-  guint n = 1;
-
-  for (guint64 page = pages[0] + 1; page < end && n < PV_PAGER_BATCH; page++)
-    {
-      if (pv_pager_shared_is_sent (self->shared, page))
-        continue;
-      if (!pv_pager_source_read (self->source, page, data, &zero, NULL) || zero)
-        break;
-      append_page (self, page, data, self->out);
-      pages[n++] = page;
-    }
-  return n;
-}
-
 /* Answers the oldest request. @went: (out): FALSE: there is no room for it in the channel. */
 static gboolean
 serve_request (PvPager *self, guint64 page, gboolean *went, GError **error)
 {
-  guint64 pages[PV_PAGER_BATCH] = { page };
   guint8 data[PV_POSTCOPY_PAGE];
   g_autoptr(GError) why = NULL;
   gboolean zero = FALSE;
-  guint n = 1;
 
   *went = TRUE;
   if (!pv_pager_shared_is_sent (self->shared, page))
     {
-      if (!pv_pager_source_read (self->source, page, data, &zero, &why))
+      if (!pv_pager_source_read (self->source, page, &self->place, data, &zero, &why))
         set_aside (self, page, why);
       else
         {
           start_part (self);
           append_page (self, page, zero ? NULL : data, self->out);
-          if (!zero)
-            n = add_neighbours (self, pages);
-          if (!put_part (self, pages, n, went, error))
+          if (!put_part (self, &page, 1, went, error))
             return FALSE;
           if (*went && self->asked_us != 0)
             self->shared->demand_us += (guint64) (g_get_monotonic_time () - self->asked_us);
+          if (*went && !zero)
+            {
+              self->centre = page;
+              self->around = 0;
+            }
         }
     }
   if (*went)
@@ -235,6 +226,7 @@ allowed (PvPager *self)
 static void
 read_apart (PvPager *self)
 {
+  g_auto(PvObject) place = { 0 };
   guint8 data[PV_POSTCOPY_PAGE];
 
   for (guint i = 0; i < self->piece->n; i++)
@@ -245,7 +237,7 @@ read_apart (PvPager *self)
 
       if (pv_pager_shared_is_sent (self->shared, page))
         continue;
-      if (!pv_pager_source_read (self->source, page, data, &zero, &why))
+      if (!pv_pager_source_read (self->source, page, &place, data, &zero, &why))
         set_aside (self, page, why);
       else if (!zero && !pv_pager_shared_request (self->shared, page))
         {
@@ -274,6 +266,39 @@ next_piece (PvPager *self)
   return self->piece != NULL;
 }
 
+/* Sends a few pages of the frame that was read last for a request. @n: (out): how many; 0: there are none, or there is
+ * no room. */
+static gboolean
+send_around (PvPager *self, guint *n, GError **error)
+{
+  guint64 pages[PV_PAGER_BATCH];
+  guint8 data[PV_POSTCOPY_PAGE];
+  gboolean went = TRUE;
+  guint at;
+
+  *n = 0;
+  start_part (self);
+  for (at = self->around; at < 2 * AROUND && *n < PV_PAGER_BATCH; at++)
+    {
+      guint64 page = self->centre + at - (at < AROUND ? 0 : 2 * AROUND); /* before page 0: no page */
+
+      if (page < self->shared->n_pages && !pv_pager_shared_is_sent (self->shared, page)
+          && pv_pager_source_read_near (self->source, page, &self->place, data))
+        {
+          append_page (self, page, data, self->out);
+          pages[(*n)++] = page;
+        }
+    }
+  if (*n > 0 && !put_part (self, pages, *n, &went, error))
+    return FALSE;
+  if (!went)
+    *n = 0;
+  else
+    self->around = at;
+  self->allowance -= (double) *n * PV_POSTCOPY_PAGE;
+  return TRUE;
+}
+
 /* Sends a few pages that nobody asked for. @idle: (out): there is nothing to send, no room, or not the time. */
 static gboolean
 pull_some (PvPager *self, gboolean *idle, GError **error)
@@ -283,7 +308,13 @@ pull_some (PvPager *self, gboolean *idle, GError **error)
   guint n = 0, at;
 
   *idle = TRUE;
-  if (!allowed (self) || !next_piece (self))
+  if (!allowed (self) || (self->around == 2 * AROUND && !next_piece (self))
+      || !pv_pager_channel_clear (self->channel))
+    return TRUE;
+  if (self->around < 2 * AROUND && !send_around (self, &n, error))
+    return FALSE;
+  *idle = n == 0;
+  if (n > 0 || !next_piece (self))
     return TRUE;
   start_part (self);
   for (at = self->piece_at; at < self->piece->n && n < PV_PAGER_BATCH; at++)
@@ -337,7 +368,8 @@ tick (PvPager *self)
 static void
 wait (PvPager *self, gboolean for_room)
 {
-  const gboolean for_pieces = !self->pulled && self->piece == NULL && self->pull != NULL && allowed (self);
+  const gboolean for_pieces
+    = !for_room && !self->pulled && self->piece == NULL && self->pull != NULL && allowed (self);
   struct pollfd fds[] = {
     { .fd = pv_pager_channel_fd (self->channel), .events = POLLIN | (for_room ? POLLOUT : 0) },
     { .fd = self->hooks.watched, .events = POLLIN },
@@ -361,6 +393,7 @@ work (PvPager *self, gboolean *idle, gboolean *for_room, GError **error)
   *idle = *for_room = FALSE;
   if (pv_pager_shared_peek (self->shared, &page))
     {
+      pv_pager_warm_requests (self->warm, self->shared);
       if (self->asked_us == 0)
         self->asked_us = g_get_monotonic_time ();
       if (!serve_request (self, page, &went, error))
@@ -384,7 +417,7 @@ work (PvPager *self, gboolean *idle, gboolean *for_room, GError **error)
     }
   if (!pull_some (self, idle, error))
     return FALSE;
-  *for_room = *idle && self->piece != NULL && allowed (self);
+  *for_room = *idle && (self->piece != NULL || self->around < 2 * AROUND) && allowed (self);
   return TRUE;
 }
 
@@ -469,6 +502,7 @@ static gboolean
 send_ahead (PvPager *self, const guint64 *ahead, guint n_ahead, GError **error)
 {
   g_autofree guint64 *pages = g_memdup2 (ahead, n_ahead * sizeof *ahead);
+  g_auto(PvObject) place = { 0 };
   guint8 data[PV_POSTCOPY_PAGE];
   gboolean zero;
 
@@ -481,7 +515,7 @@ send_ahead (PvPager *self, const guint64 *ahead, guint n_ahead, GError **error)
     {
       if (pv_pager_shared_is_sent (self->shared, pages[i]))
         continue;
-      if (!pv_pager_source_read (self->source, pages[i], data, &zero, error))
+      if (!pv_pager_source_read (self->source, pages[i], &place, data, &zero, error))
         return FALSE;
       append_page (self, pages[i], zero ? NULL : data, self->out);
       pv_pager_shared_set_sent (self->shared, pages[i]);

@@ -4,6 +4,7 @@
 
 #include "restore/lazy-restore.h"
 #include "restore/restore-files.h"
+#include "restore/restore-guard.h"
 #include "restore/restore-job.h"
 #include "util/file.h"
 #include "xml/domain-xml.h"
@@ -26,6 +27,7 @@ typedef struct
   PvRunState old_state;
   gboolean old_persistent;
   PvRestoreJournal *journal; /* (owned) */
+  PvRestoreGuard *guard;     /* (owned) (nullable): there while a guest is being replaced */
   PvRestoreFiles *files;     /* (owned) */
   PvStoreScratch *scratch;   /* (owned) (nullable): of the memory image */
   gboolean committed;        /* nothing is undone any more */

@@ -5,6 +5,7 @@
 #include "restore/restore-job.h"
 
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "restore/restore-job-private.h"
 #include "restore/restore-undo.h"
@@ -12,9 +13,18 @@
 #include "util/fault.h"
 #include "virt/host.h"
 
+/* What is left of a restore that failed, and could not be taken back, is the guard's to mend. */
+static void
+end_guard (PvRestore *self)
+{
+  if (self->guard != NULL && access (pv_restore_journal_file (self->journal), F_OK) < 0)
+    pv_restore_guard_over (self->guard);
+}
+
 void
 pv_restore_clear (PvRestore *self)
 {
+  end_guard (self);
   g_clear_pointer (&self->live, pv_domain_xml_free);
   g_clear_pointer (&self->inactive, pv_domain_xml_free);
   g_clear_pointer (&self->old, pv_guest_unref);
@@ -26,6 +36,7 @@ pv_restore_clear (PvRestore *self)
     pv_fd_clear (&self->image_fd);
   g_clear_pointer (&self->scratch, pv_store_scratch_free);
   g_clear_pointer (&self->journal, pv_restore_journal_free);
+  g_clear_pointer (&self->guard, pv_restore_guard_free); /* behind the journal, whose lock it would meet */
 }
 
 void
@@ -73,6 +84,9 @@ end_old (PvRestore *self, PvRestoreResult *result, GError **error)
   note_replaced (self, result, xml);
   if (self->old_state == PV_RUN_SHUTOFF)
     return TRUE;
+  self->guard = pv_restore_guard_start (self->store, pv_connection_uri (self->connection), error);
+  if (self->guard == NULL)
+    return FALSE;
   return pv_restore_journal_add (self->journal, error, PV_MADE_REPLACE,
                                  self->old_state == PV_RUN_PAUSED ? "paused" : "running", checkpoint, xml, NULL)
          && pv_host_destroy (self->old, error) && pv_fault ("restore.ended", error);

@@ -29,7 +29,6 @@ typedef struct
 {
   PvFrameCodec *codec;
   PvNamer *namer;
-  guint8 *plain; /* PV_FRAME_PLAIN_MAX */
 } Context;
 
 struct _PvCachedFrame
@@ -69,7 +68,6 @@ context_free (gpointer data)
 
   pv_frame_codec_free (context->codec);
   pv_namer_free (context->namer);
-  g_free (context->plain);
   g_free (context);
 }
 
@@ -84,7 +82,6 @@ context_take (PvObjectReader *self)
   context = g_new (Context, 1);
   context->codec = pv_frame_codec_new ();
   context->namer = pv_namer_new (pv_store_key_for_names (self->key));
-  context->plain = g_malloc (PV_FRAME_PLAIN_MAX);
   return context;
 }
 
@@ -290,41 +287,43 @@ read_stored (PvObjectReader *self, PvPackTable *table, const PvPackFrame *frame,
   return pv_pread_exact (fd, buffer, frame->stored_size, frame->offset, path, error);
 }
 
-/* Decodes what is in the codec's buffer. */
+/* Decodes what is in the codec's buffer into @plain, which has room for what the table says of the frame. */
 static gboolean
-decode_stored (PvPackTable *table, guint32 number, const PvPackFrame *frame, Context *context, PvFrameInfo *info,
+decode_stored (PvPackTable *table, guint32 number, const PvPackFrame *frame, Context *context, guint8 *plain,
                GError **error)
 {
+  PvFrameInfo info;
   PvSeal seal;
 
   return pv_frame_decrypt (context->codec, pv_pack_table_seal (table, number, &seal),
-                           pv_frame_codec_buffer (context->codec), frame->stored_size, info, context->plain,
-                           PV_FRAME_PLAIN_MAX, error)
-         && pv_pack_frame_check (frame, info, error);
+                           pv_frame_codec_buffer (context->codec), frame->stored_size, &info, plain,
+                           frame->plain_size, error)
+         && pv_pack_frame_check (frame, &info, error);
 }
 
 static gboolean
 decode_frame (PvObjectReader *self, PvPackTable *table, guint32 number, const PvPackFrame *frame, gboolean in_order,
-              Context *context, PvFrameInfo *info, GError **error)
+              Context *context, guint8 *plain, GError **error)
 {
   guint8 *buffer = pv_frame_codec_buffer (context->codec);
   g_autoptr(GError) why = NULL;
 
   if (!read_stored (self, table, frame, in_order, buffer, error))
     return FALSE;
-  if (decode_stored (table, number, frame, context, info, &why))
+  if (decode_stored (table, number, frame, context, plain, &why))
     return TRUE;
   /* What was kept of a pack elsewhere may have been damaged since. */
   if (self->fetch != NULL && g_error_matches (why, PV_ERROR, PV_ERROR_CORRUPT)
       && fetch_stored (self, table, frame, TRUE, buffer, NULL)
-      && decode_stored (table, number, frame, context, info, NULL))
+      && decode_stored (table, number, frame, context, plain, NULL))
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&why));
   return FALSE;
 }
 
+/* @plain: (transfer full): decoded. */
 static PvCachedFrame *
-frame_new (PvPackTable *table, guint32 number, const PvPackFrame *entry, const guint8 *plain, gsize plain_size)
+frame_new (PvPackTable *table, guint32 number, const PvPackFrame *entry, guint8 *plain)
 {
   PvCachedFrame *frame = g_new0 (PvCachedFrame, 1);
 
@@ -336,8 +335,8 @@ frame_new (PvPackTable *table, guint32 number, const PvPackFrame *entry, const g
   frame->names = entry->names;
   frame->sizes = entry->sizes;
   frame->checked = g_new0 (gint, entry->n_slots);
-  frame->plain = g_memdup2 (plain, plain_size);
-  frame->plain_size = plain_size;
+  frame->plain = plain;
+  frame->plain_size = entry->plain_size;
   return frame;
 }
 
@@ -350,14 +349,14 @@ frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 numb
   guint64 place = (guint64) pack << 32 | number;
   gboolean in_order = __atomic_exchange_n (&self->next_frame, place + 1, __ATOMIC_RELAXED) == place;
   PvPackFrame entry;
-  PvFrameInfo info;
 
   if (pv_pack_table_frame (table, number, &entry, &why))
     {
       Context *context = context_take (self);
+      g_autofree guint8 *plain = g_malloc (MAX (entry.plain_size, 1));
 
-      if (decode_frame (self, table, number, &entry, in_order, context, &info, &why))
-        frame = frame_new (table, number, &entry, context->plain, info.plain_size);
+      if (decode_frame (self, table, number, &entry, in_order, context, plain, &why))
+        frame = frame_new (table, number, &entry, g_steal_pointer (&plain));
       context_give (self, context);
     }
   if (frame == NULL)
@@ -543,6 +542,20 @@ pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *obje
   if (data == NULL)
     g_propagate_error (error, g_steal_pointer (&why));
   return data;
+}
+
+const guint8 *
+pv_object_reader_near (PvObjectReader *self, const PvName *name, PvObject *object)
+{
+  const PvCachedFrame *frame = object->frame;
+
+  for (guint i = 0; frame != NULL && i < frame->n_slots; i++)
+    if (pv_name_equal (&frame->names[i], name))
+      {
+        object->slot = i;
+        return chunk_data (self, object, NULL);
+      }
+  return NULL;
 }
 
 /* --- nodes -------------------------------------------------------------------------------------------------------- */

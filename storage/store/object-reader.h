@@ -53,6 +53,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvObject, pv_object_clear)
  * PV_ERROR_CORRUPT. */
 const guint8 *pv_object_reader_chunk (PvObjectReader *self, const PvName *name, PvObject *object, GError **error);
 
+/* Likewise, but only when chunk @name lies in the frame of the object found last, which costs next to nothing; else
+ * NULL. */
+const guint8 *pv_object_reader_near (PvObjectReader *self, const PvName *name, PvObject *object);
+
 /* An expanded node; immutable, reference counted. */
 typedef struct
 {

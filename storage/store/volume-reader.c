@@ -120,6 +120,56 @@ pv_volume_reader_read (PvVolumeReader *self, guint64 offset, gsize size, guint8 
   return TRUE;
 }
 
+/* @name: (out): of chunk number @chunk; zero: a hole. */
+static gboolean
+name_of (PvVolumeReader *self, guint64 chunk, PvName *name, GError **error)
+{
+  g_autoptr(PvNodeRef) leaf = NULL;
+
+  if (chunk >= self->tree.n_chunks)
+    return pv_throw (error, PV_ERROR_INVALID, "volume '%s' has fewer chunks", self->name);
+  if (!pv_tree_node (&self->tree, self->store->reader, 0, chunk / PV_NODE_FANOUT, &leaf, error))
+    return fail (self, error);
+  if (leaf != NULL)
+    *name = leaf->node.entries[chunk % PV_NODE_FANOUT];
+  else
+    memset (name, 0, sizeof *name);
+  return TRUE;
+}
+
+gboolean
+pv_volume_reader_chunk (PvVolumeReader *self, guint64 chunk, PvObject *place, guint8 *data, gboolean *zero,
+                        GError **error)
+{
+  const guint8 *bytes;
+  PvName name;
+
+  if (!name_of (self, chunk, &name, error))
+    return FALSE;
+  *zero = pv_name_is_zero (&name);
+  if (*zero)
+    return TRUE;
+  bytes = pv_object_reader_chunk (self->store->reader, &name, place, error);
+  if (bytes == NULL)
+    return fail (self, error);
+  memcpy (data, bytes, PV_CHUNK_SIZE);
+  return TRUE;
+}
+
+gboolean
+pv_volume_reader_chunk_near (PvVolumeReader *self, guint64 chunk, PvObject *place, guint8 *data)
+{
+  const guint8 *bytes;
+  PvName name;
+
+  if (!name_of (self, chunk, &name, NULL) || pv_name_is_zero (&name))
+    return FALSE;
+  bytes = pv_object_reader_near (self->store->reader, &name, place);
+  if (bytes != NULL)
+    memcpy (data, bytes, PV_CHUNK_SIZE);
+  return bytes != NULL;
+}
+
 /* Chunks from @chunk on that are all holes, or all not, as far as one node tells: @n, and which. */
 static gboolean
 look_at_extent (PvVolumeReader *self, guint64 chunk, guint64 *n, gboolean *zero, GError **error)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "store/object-reader.h"
 #include "store/store.h"
 
 G_BEGIN_DECLS
@@ -21,6 +22,13 @@ guint64 pv_volume_reader_size (const PvVolumeReader *self);
 /* Reads @size bytes at @offset (any alignment, offset + size <= volume size) into @data: wholly filled, or an error
  * that names the pack (PV_ERROR_CORRUPT, NOT_FOUND). Holes read as zeros. */
 gboolean pv_volume_reader_read (PvVolumeReader *self, guint64 offset, gsize size, guint8 *data, GError **error);
+
+/* Reads chunk number @chunk, all of its PV_CHUNK_SIZE bytes, into @data; @zero: (out): it is a hole, and @data is not
+ * touched. @place: (inout): where the last one was found, or { 0 }: becomes this one's place unless it is a hole. */
+gboolean pv_volume_reader_chunk (PvVolumeReader *self, guint64 chunk, PvObject *place, guint8 *data, gboolean *zero,
+                                 GError **error);
+/* Likewise, when the chunk has data and lies in the frame of @place, which costs next to nothing; else FALSE. */
+gboolean pv_volume_reader_chunk_near (PvVolumeReader *self, guint64 chunk, PvObject *place, guint8 *data);
 
 /* The extent that starts at @offset: its length in bytes (up to a chunk's end or the volume's) and whether it is all
  * zero. A zero extent is as long as it can be; a data extent may be followed by another one. */

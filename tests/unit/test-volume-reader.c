@@ -143,6 +143,42 @@ test_names (Fixture *f, gconstpointer user_data)
   g_assert_error (error, PV_ERROR, PV_ERROR_INVALID);
 }
 
+/* Chunk by chunk it is the same; what is near is given without a look at the index, and never anything else. */
+static void
+test_chunks (Fixture *f, gconstpointer user_data)
+{
+  g_autofree guint8 *model = make_model ();
+  g_autoptr(PvSnapshot) snapshot = take (f, "a", NULL, model, SIZE, NULL);
+  g_autoptr(PvVolumeReader) reader = open_volume (f->store, snapshot, PV_VOLUME_RAM, "ram");
+  const guint n = SIZE / PV_CHUNK_SIZE; /* the last one is not whole */
+  g_auto(PvObject) place = { 0 };
+  g_autoptr(GError) error = NULL;
+  guint8 data[PV_CHUNK_SIZE];
+  guint n_near = 0;
+  gboolean zero;
+
+  g_assert_false (pv_volume_reader_chunk_near (reader, 0, &place, data));
+  for (guint i = 0; i < n; i++)
+    {
+      const guint8 *expected = model + (gsize) i * PV_CHUNK_SIZE;
+      const gboolean hole = pv_is_zero (expected, PV_CHUNK_SIZE);
+
+      if (pv_volume_reader_chunk_near (reader, i, &place, data))
+        {
+          g_assert_false (hole);
+          g_assert_true (memcmp (data, expected, sizeof data) == 0);
+          n_near++;
+        }
+      memset (data, 0xa5, sizeof data);
+      g_assert_true (pv_volume_reader_chunk (reader, i, &place, data, &zero, &error));
+      g_assert_cmpint (zero, ==, hole);
+      g_assert_true (hole ? data[7] == 0xa5 : memcmp (data, expected, sizeof data) == 0);
+    }
+  g_assert_cmpuint (n_near, >, n / 4);
+  g_assert_false (pv_volume_reader_chunk (reader, n + 1, &place, data, &zero, &error));
+  g_assert_error (error, PV_ERROR, PV_ERROR_INVALID);
+}
+
 static void
 test_bounds (Fixture *f, gconstpointer user_data)
 {
@@ -169,6 +205,7 @@ main (int argc, char **argv)
   ADD ("random", test_random);
   ADD ("extents", test_extents);
   ADD ("names", test_names);
+  ADD ("chunks", test_chunks);
   ADD ("bounds", test_bounds);
   return g_test_run ();
 }
