@@ -15,6 +15,8 @@ enum
 {
   LOOK_US = 100 * 1000,
   WORDS_MAX = 4096, /* bytes of what a pager says */
+  ENDING_US = 10 * 1000,
+  ENDING_LOOKS = 500,
 };
 
 struct _PvLazyRestore
@@ -24,13 +26,20 @@ struct _PvLazyRestore
   gboolean prepared, running;
 };
 
-/* What a pager that was killed left of a guest that did not get to run. */
+/* What a pager that was killed left of a guest that did not get to run. A process that is just ending closes its
+ * socket before its lock. */
 static void
 remove_left (PvLazyRestore *self)
 {
   g_autoptr(PvLazyState) state = pv_lazy_state_read (self->store, self->uuid, NULL);
-  g_auto(PvFd) lock = state != NULL ? pv_lazy_state_lock (state, NULL) : PV_FD_NONE;
+  g_auto(PvFd) lock = PV_FD_NONE;
 
+  for (guint i = 0; state != NULL && lock < 0 && i < ENDING_LOOKS; i++)
+    {
+      if (i > 0)
+        g_usleep (ENDING_US);
+      lock = pv_lazy_state_lock (state, NULL);
+    }
   if (lock >= 0)
     pv_lazy_state_remove (state, NULL);
 }

@@ -174,6 +174,19 @@ make_and_lock (const PvLazyState *self, GError **error)
     }
 }
 
+static gboolean
+write_all (PvLazyState *self, PvSnapshot *snapshot, GError **error)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *old = g_build_filename (self->directory, i == 0 ? "status.json" : "hurry", NULL);
+
+      if (!pv_unlink (old, error))
+        return FALSE;
+    }
+  return write_description (self, snapshot, error);
+}
+
 int
 pv_lazy_state_create (PvLazyState *self, const char *store_directory, PvSnapshot *snapshot, GError **error)
 {
@@ -184,14 +197,10 @@ pv_lazy_state_create (PvLazyState *self, const char *store_directory, PvSnapshot
   lock = make_and_lock (self, error);
   if (lock < 0)
     return -1;
-  for (guint i = 0; i < 2; i++)
-    {
-      g_autofree char *old = g_build_filename (self->directory, i == 0 ? "status.json" : "hurry", NULL);
-
-      if (!pv_unlink (old, error))
-        return -1;
-    }
-  return write_description (self, snapshot, error) ? pv_fd_steal (&lock) : -1;
+  if (write_all (self, snapshot, error))
+    return pv_fd_steal (&lock);
+  pv_lazy_state_remove (self, NULL);
+  return -1;
 }
 
 PvLazyState *

@@ -18,7 +18,6 @@
 
 enum
 {
-  AHEAD_MAX = 16384,            /* pages of the working set that are sent before the guest runs */
   LOOK_US = 100 * 1000,         /* between looks at a QEMU that does not say what it is at */
   CLEAR_TRIES = 50,
   BROKEN_US = 60 * 1000 * 1000, /* how long a broken channel may take to be noticed by QEMU */
@@ -32,6 +31,7 @@ struct _PvPagerProcess
   PvStore *store;               /* (owned) */
   PvStorePin *pin;              /* (owned) (nullable) */
   PvPagerSource *source;        /* (owned) */
+  PvPagerAhead *ahead;          /* (owned) (nullable): before the guest runs */
   PvPagerGuest *guest;          /* (owned) */
   PvPagerShared *shared;        /* (owned) (nullable) */
   PvPager *pager;               /* (owned) (nullable) */
@@ -71,6 +71,7 @@ pv_pager_process_free (PvPagerProcess *self)
     g_thread_unref (self->suspender);
   g_clear_pointer (&self->pager, pv_pager_free);
   g_clear_pointer (&self->guest, pv_pager_guest_free);
+  g_clear_pointer (&self->ahead, pv_pager_ahead_free);
   g_clear_pointer (&self->source, pv_pager_source_free);
   g_clear_pointer (&self->pin, pv_store_pin_free);
   g_clear_pointer (&self->store, pv_store_unref);
@@ -216,20 +217,13 @@ pin (PvPagerProcess *self)
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
-gboolean
-pv_pager_process_prepare (PvPagerProcess *self, GError **error)
-{
-  self->pin = pv_store_pin (self->store, self->snapshot, error);
-  return self->pin != NULL && map_shared (self, error) && pv_pager_guest_connect (self->guest, error);
-}
-
 /* What @pages take of remotes is fetched by many requests at once, and not one after the other when they are sent. */
 static void
 read_ahead (PvPagerProcess *self, GArray *pages)
 {
   g_autoptr(GArray) names = g_array_new (FALSE, FALSE, sizeof (PvName));
 
-  for (guint i = 0; pv_store_mirrors (self->store)->len > 0 && i < MIN (pages->len, AHEAD_MAX); i++)
+  for (guint i = 0; pv_store_mirrors (self->store)->len > 0 && i < MIN (pages->len, PV_PAGER_AHEAD_MAX); i++)
     {
       guint64 offset;
       guint block;
@@ -243,23 +237,39 @@ read_ahead (PvPagerProcess *self, GArray *pages)
   pv_store_read_ahead (self->store, (const PvName *) (gpointer) names->data, names->len);
 }
 
+/* While libvirt starts the guest. */
+static void
+begin_ahead (PvPagerProcess *self)
+{
+  g_autoptr(GArray) pages = pv_working_set_read (self->store_directory, self->snapshot,
+                                                 pv_pager_source_n_pages (self->source));
+
+  read_ahead (self, pages);
+  self->ahead = pv_pager_ahead_new (self->source, pages);
+}
+
+gboolean
+pv_pager_process_prepare (PvPagerProcess *self, GError **error)
+{
+  self->pin = pv_store_pin (self->store, self->snapshot, error);
+  if (self->pin == NULL || !map_shared (self, error) || !pv_pager_guest_connect (self->guest, error))
+    return FALSE;
+  begin_ahead (self);
+  return TRUE;
+}
+
 static gboolean
 start (PvPagerProcess *self, GError **error)
 {
-  g_autoptr(GArray) ahead = pv_working_set_read (self->store_directory, self->snapshot,
-                                                 pv_pager_source_n_pages (self->source));
-
   if (!pv_fault ("pager.start", error))
     return FALSE;
-  read_ahead (self, ahead);
   self->channel = pv_pager_guest_incoming (self->guest, error);
   if (self->channel < 0)
     return FALSE;
   make_pager (self);
-  self->shared->n_ahead = MIN (ahead->len, AHEAD_MAX);
-  if (!pv_pager_begin (self->pager, (const guint64 *) (gpointer) ahead->data, MIN (ahead->len, AHEAD_MAX), error)
-      || !pv_fault ("pager.loaded", error))
+  if (!pv_pager_begin (self->pager, self->ahead, error) || !pv_fault ("pager.loaded", error))
     return FALSE;
+  g_clear_pointer (&self->ahead, pv_pager_ahead_free);
   g_atomic_int_set (&self->shared->phase, PV_PAGER_RUNNING);
   set_phase (self, PV_LAZY_RUNNING, NULL);
   start_keeper (self);

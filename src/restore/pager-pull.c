@@ -22,6 +22,7 @@ struct _PvPagerPull
 {
   PvPagerSource *source;       /* (not owned) */
   const PvPagerShared *shared; /* (not owned) */
+  GArray *first;               /* (owned) (element-type guint64): pages around which it begins */
   PvPipeline *pipeline;        /* (owned) */
   GThread *thread;             /* (owned) */
   PvFd event;
@@ -109,25 +110,69 @@ pull_extent (PvPagerPull *self, guint64 first, guint64 end)
   return TRUE;
 }
 
-/* Where the volume's tree cannot be read all of it counts as data, which then cannot be read either. */
+/* Bytes @at to @end of @block. Where the volume's tree cannot be read all of it counts as data, which then cannot be
+ * read either. FALSE: stop. */
 static gboolean
-pull_block (PvPagerPull *self, guint block)
+pull_range (PvPagerPull *self, guint block, guint64 at, guint64 end)
 {
   PvVolumeReader *reader = pv_pager_source_reader (self->source, block);
   guint64 first = pv_pager_source_first_page (self->source, block);
-  guint64 size = pv_volume_reader_size (reader);
 
-  for (guint64 at = 0; at < size;)
+  while (at < end)
     {
       guint64 length = 0;
       gboolean zero = FALSE;
 
       if (!pv_volume_reader_extent (reader, at, &length, &zero, NULL))
-        length = MIN (size - at, PIECE_PAGES * PV_POSTCOPY_PAGE);
+        length = PIECE_PAGES * PV_POSTCOPY_PAGE;
+      length = MIN (length, end - at);
       if (!zero && !pull_extent (self, first + at / PV_POSTCOPY_PAGE, first + (at + length) / PV_POSTCOPY_PAGE))
         return FALSE;
       at += length;
     }
+  return TRUE;
+}
+
+static gboolean
+pull_block (PvPagerPull *self, guint block)
+{
+  return pull_range (self, block, 0, pv_volume_reader_size (pv_pager_source_reader (self->source, block)));
+}
+
+/* The surroundings of page @page, and @behind: (out): the first page behind them. */
+static gboolean
+pull_around (PvPagerPull *self, guint64 page, guint64 *behind)
+{
+  const guint64 size = PIECE_PAGES * PV_POSTCOPY_PAGE;
+  guint64 offset, start, end;
+  guint block;
+
+  pv_pager_source_locate (self->source, page, &block, &offset);
+  start = offset - offset % size;
+  end = MIN (start + size, pv_volume_reader_size (pv_pager_source_reader (self->source, block)));
+  *behind = page + (end - offset) / PV_POSTCOPY_PAGE;
+  return pull_range (self, block, start, end);
+}
+
+/* FALSE: stop. */
+static gboolean
+pull_all (PvPagerPull *self)
+{
+  guint64 behind = 0;
+
+  for (guint i = 0; i < self->first->len; i++)
+    {
+      guint64 page = g_array_index (self->first, guint64, i);
+
+      if (page >= behind && !pull_around (self, page, &behind))
+        return FALSE;
+    }
+  for (guint i = 0; i < pv_pager_source_n_blocks (self->source); i++)
+    if (!pull_block (self, i))
+      return FALSE;
+  while (!pv_pipeline_empty (self->pipeline))
+    if (!hand_over (self, pv_pipeline_pop (self->pipeline, NULL)))
+      return FALSE;
   return TRUE;
 }
 
@@ -137,23 +182,19 @@ pull (gpointer data)
   PvPagerPull *self = data;
 
   pv_pager_set_nice (PV_PAGER_NICE_AHEAD);
-  for (guint i = 0; i < pv_pager_source_n_blocks (self->source); i++)
-    if (!pull_block (self, i))
-      return NULL;
-  while (!pv_pipeline_empty (self->pipeline))
-    if (!hand_over (self, pv_pipeline_pop (self->pipeline, NULL)))
-      return NULL;
-  hand_over (self, NULL);
+  if (pull_all (self))
+    hand_over (self, NULL);
   return NULL;
 }
 
 PvPagerPull *
-pv_pager_pull_new (PvPagerSource *source, const PvPagerShared *shared)
+pv_pager_pull_new (PvPagerSource *source, const PvPagerShared *shared, const GArray *first)
 {
   PvPagerPull *self = g_new0 (PvPagerPull, 1);
 
   self->source = source;
   self->shared = shared;
+  self->first = g_array_append_vals (g_array_new (FALSE, FALSE, sizeof (guint64)), first->data, first->len);
   self->event = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   g_mutex_init (&self->lock);
   g_cond_init (&self->room);
@@ -174,6 +215,7 @@ pv_pager_pull_free (PvPagerPull *self)
   g_mutex_unlock (&self->lock);
   g_thread_join (self->thread);
   pv_pipeline_free (self->pipeline);
+  g_array_unref (self->first);
   g_queue_clear_full (&self->ready, (GDestroyNotify) pv_pull_piece_free);
   pv_fd_clear (&self->event);
   g_mutex_clear (&self->lock);

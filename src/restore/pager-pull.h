@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PvPagerPull: reads all memory of a snapshot ahead, in its order, by several threads, for a pager that has time.
+/* PvPagerPull: reads all memory of a snapshot ahead, by several threads, for a pager that has time: what lies around
+ * the working set first, then all in its order.
  *
  * Pages of zeros are left out, and stretches that were sent already. take() and free() from one thread.
  */
@@ -21,8 +22,9 @@ typedef struct
 void pv_pull_piece_free (PvPullPiece *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPullPiece, pv_pull_piece_free)
 
-/* @source and @shared must outlive it. */
-PvPagerPull *pv_pager_pull_new (PvPagerSource *source, const PvPagerShared *shared);
+/* @source and @shared must outlive it. @first: (element-type guint64): pages around which it begins; is not looked at
+ * afterwards. */
+PvPagerPull *pv_pager_pull_new (PvPagerSource *source, const PvPagerShared *shared, const GArray *first);
 void pv_pager_pull_free (PvPagerPull *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPagerPull, pv_pager_pull_free)
 

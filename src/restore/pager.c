@@ -22,7 +22,6 @@ enum
   TICK_US = 200 * 1000,
   RETRY_US = 3 * 1000 * 1000,    /* between tries to read what is damaged */
   WAIT_MS = 200,
-  AHEAD_BYTES = 4 << 20,         /* written at once of pages sent ahead */
   BURST = 10,                    /* parts of a second of the rate that may go at once */
   AROUND = 64,                   /* pages before and behind a requested one that may lie in its frame */
 };
@@ -36,6 +35,7 @@ struct _PvPager
   PvPagerChannel *channel; /* (owned) */
   PvPagerHooks hooks;
   PvPagerPull *pull;       /* (owned) (nullable) */
+  GArray *first;           /* (owned) (element-type guint64): pages around which it begins */
   PvPullPiece *piece;      /* (owned) (nullable): of which .. */
   guint piece_at;          /* .. pages before this one are dealt with */
   gboolean pulled;         /* all of the background is dealt with */
@@ -63,6 +63,7 @@ pv_pager_new (PvPagerSource *source, PvPagerShared *shared, int fd, const PvPage
   self->hooks = hooks != NULL ? *hooks : (PvPagerHooks) { .watched = -1 };
   self->damaged = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->out = g_byte_array_new ();
+  self->first = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->warm = pv_pager_warm_new (source);
   self->around = 2 * AROUND;
   self->allowance_us = g_get_monotonic_time ();
@@ -82,6 +83,7 @@ pv_pager_free (PvPager *self)
   pv_object_clear (&self->place);
   pv_pager_channel_free (self->channel);
   g_array_unref (self->damaged);
+  g_array_unref (self->first);
   g_byte_array_unref (self->out);
   g_free (self->damage);
   g_free (self);
@@ -258,7 +260,7 @@ next_piece (PvPager *self)
   if (self->pulled)
     return FALSE;
   if (self->pull == NULL)
-    self->pull = pv_pager_pull_new (self->source, self->shared);
+    self->pull = pv_pager_pull_new (self->source, self->shared, self->first);
   self->piece = pv_pager_pull_take (self->pull, &self->pulled);
   self->piece_at = 0;
   if (self->piece != NULL && self->piece->data == NULL)
@@ -489,45 +491,19 @@ pv_pager_run (PvPager *self, PvPagerEnd *end, GError **error)
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
-static int
-by_number (gconstpointer a, gconstpointer b)
-{
-  const guint64 *x = a, *y = b;
-
-  return (*x > *y) - (*x < *y);
-}
-
-/* In the order in which they are stored, most likely. */
 static gboolean
-send_ahead (PvPager *self, const guint64 *ahead, guint n_ahead, GError **error)
+send_ahead (PvPager *self, PvPagerAhead *ahead, GError **error)
 {
-  g_autofree guint64 *pages = g_memdup2 (ahead, n_ahead * sizeof *ahead);
-  g_auto(PvObject) place = { 0 };
-  guint8 data[PV_POSTCOPY_PAGE];
-  gboolean zero;
+  const GArray *pages = pv_pager_ahead_pages (ahead);
 
-  n_ahead = (guint) MIN (n_ahead, pv_pager_source_n_pages (self->source) - 1);
-  if (n_ahead == 0)
-    return TRUE;
-  qsort (pages, n_ahead, sizeof *pages, by_number);
-  start_part (self);
-  for (guint i = 0; i < n_ahead; i++)
-    {
-      if (pv_pager_shared_is_sent (self->shared, pages[i]))
-        continue;
-      if (!pv_pager_source_read (self->source, pages[i], &place, data, &zero, error))
-        return FALSE;
-      append_page (self, pages[i], zero ? NULL : data, self->out);
-      pv_pager_shared_set_sent (self->shared, pages[i]);
-      if (self->out->len >= AHEAD_BYTES)
-        {
-          if (!pv_pager_channel_write (self->channel, self->out, error))
-            return FALSE;
-          g_byte_array_set_size (self->out, 0);
-        }
-    }
-  pv_stream_append_section_end (pv_pager_source_head (self->source), self->out);
-  return pv_pager_channel_write (self->channel, self->out, error);
+  if (!pv_pager_ahead_wait (ahead, error)
+      || !pv_pager_channel_write (self->channel, pv_pager_ahead_bytes (ahead), error))
+    return FALSE;
+  for (guint i = 0; i < pages->len; i++)
+    pv_pager_shared_set_sent (self->shared, g_array_index (pages, guint64, i));
+  self->shared->n_ahead = pages->len;
+  g_array_append_vals (self->first, pages->data, pages->len);
+  return TRUE;
 }
 
 /* The first page from @page on, below @end, of which it is told that it was sent (or was not). */
@@ -568,7 +544,7 @@ append_discards (PvPager *self, guint block)
     }
 }
 
-/* There is at least one page to be thrown away: send_ahead() leaves one. */
+/* There is at least one page to be thrown away: PvPagerAhead leaves one. */
 static void
 append_all_discards (PvPager *self)
 {
@@ -605,14 +581,14 @@ serve_loading (PvPager *self, GError **error)
 }
 
 gboolean
-pv_pager_begin (PvPager *self, const guint64 *ahead, guint n_ahead, GError **error)
+pv_pager_begin (PvPager *self, PvPagerAhead *ahead, GError **error)
 {
   gsize size;
   const guint8 *devices = pv_pager_source_devices (self->source, &size);
 
   g_byte_array_set_size (self->out, 0);
   pv_postcopy_append_start (pv_pager_source_head (self->source), PING_START, self->out);
-  if (!pv_pager_channel_write (self->channel, self->out, error) || !send_ahead (self, ahead, n_ahead, error))
+  if (!pv_pager_channel_write (self->channel, self->out, error) || !send_ahead (self, ahead, error))
     return FALSE;
   g_byte_array_set_size (self->out, 0);
   append_all_discards (self);

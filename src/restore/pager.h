@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "restore/pager-ahead.h"
 #include "restore/pager-channel.h"
 
 G_BEGIN_DECLS
@@ -45,8 +46,8 @@ void pv_pager_set_watched (PvPager *self, int fd);
 guint pv_pager_n_damaged (const PvPager *self);
 
 /* Sends the start of the stream, the pages @ahead, and the devices; serves requests until all devices are loaded. The
- * guest may run then. */
-gboolean pv_pager_begin (PvPager *self, const guint64 *ahead, guint n_ahead, GError **error);
+ * guest may run then. What lies around the pages @ahead goes in the background first. */
+gboolean pv_pager_begin (PvPager *self, PvPagerAhead *ahead, GError **error);
 /* The handshake with a QEMU whose channel broke. */
 gboolean pv_pager_recover (PvPager *self, GError **error);
 /* Serves the guest until the end. */

@@ -6,8 +6,8 @@
  * The pager (src/restore/pager.h) runs in a process of its own. This one stands for QEMU: memory with a userfaultfd, a
  * thread that turns faults into requests on the return path, one that takes the pages from the channel through a buffer
  * of 32 KiB and places them; and a guest, which touches TOUCHES missing pages that hold data: RUN at a stretch, the
- * stretches in random order. The pager sends the rest of the memory meanwhile, at most RATE bytes a second (0: no limit;
- * 1: nothing to speak of).
+ * stretches in random order. The pager sends the rest of the memory meanwhile, at most RATE bytes a second (0: no
+ * limit; 1: nothing to speak of).
  *
  * wait: from before the touch to after it. answer: from the request to the page's arrival: channel and pager alone.
  * pager_cpu: CPU time of the pager for each touch.
@@ -357,7 +357,11 @@ by_value (gconstpointer a, gconstpointer b)
 static void
 put_times (JsonBuilder *json, const char *name, GArray *times)
 {
-  static const struct { const char *name; guint permille; } parts[] = { { "median", 500 }, { "p90", 900 }, { "p99", 990 } };
+  static const struct
+  {
+    const char *name;
+    guint permille;
+  } parts[] = { { "median", 500 }, { "p90", 900 }, { "p99", 990 } };
 
   g_array_sort (times, by_value);
   json_builder_set_member_name (json, name);
