@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "run-command.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -245,21 +246,6 @@ test_wrongly_asked_for (Fixture *self, gconstpointer data)
   assert_refused (self, two, PV_ERROR_EXISTS, "exists already");
 }
 
-static void
-run (Fixture *self, const char *command)
-{
-  g_autoptr(GError) error = NULL;
-  g_auto(GStrv) parts = g_strsplit (command, "DIR", -1);
-  g_autofree char *line = g_strjoinv (self->directory, parts);
-  g_autofree char *err = NULL;
-  int status;
-
-  g_spawn_command_line_sync (line, NULL, &err, &status, &error);
-  g_assert_no_error (error);
-  if (status != 0)
-    g_error ("%s: %s", line, err);
-}
-
 #define CHAIN                                                                                                          \
   DISK ("vda", "DIR/top",                                                                                              \
         "<backingStore type='file'><format type='qcow2'/><source file='DIR/link/middle'/>"                             \
@@ -276,10 +262,10 @@ test_chain (Fixture *self, gconstpointer data)
   g_autoptr(PvDiskPlan) off = NULL;
   guint64 total;
 
-  run (self, "ln -s DIR DIR/link");
-  run (self, "qemu-img create -q -f raw DIR/base 3M");
-  run (self, "qemu-img create -q -f qcow2 -b DIR/base -F raw DIR/middle 4M");
-  run (self, "qemu-img create -q -f qcow2 -b middle -F qcow2 DIR/top 5M");
+  run_command (self->directory, "ln -s DIR DIR/link");
+  run_command (self->directory, "qemu-img create -q -f raw DIR/base 3M");
+  run_command (self->directory, "qemu-img create -q -f qcow2 -b DIR/base -F raw DIR/middle 4M");
+  run_command (self->directory, "qemu-img create -q -f qcow2 -b middle -F qcow2 DIR/top 5M");
   made = plan (self, domain, &error);
   g_assert_no_error (error);
   g_assert_true (pv_disk_plan_measure (made, &total, &error));
@@ -287,14 +273,14 @@ test_chain (Fixture *self, gconstpointer data)
   g_assert_cmpuint (total, ==, 5 << 20);
   g_assert_cmpuint (entry (made, "vda")->size, ==, 5 << 20);
 
-  run (self, "cp DIR/base DIR/other");
-  run (self, "qemu-img rebase -u -b DIR/other -F raw DIR/middle");
+  run_command (self->directory, "cp DIR/base DIR/other");
+  run_command (self->directory, "qemu-img rebase -u -b DIR/other -F raw DIR/middle");
   g_assert_false (pv_disk_plan_measure (made, &total, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_UNSUPPORTED);
   g_assert_nonnull (strstr (error->message, "disk vda: "));
   g_assert_nonnull (strstr (error->message, "names other layers below it"));
   g_clear_error (&error);
-  run (self, "qemu-img rebase -u -b '' DIR/middle");
+  run_command (self->directory, "qemu-img rebase -u -b '' DIR/middle");
   g_assert_false (pv_disk_plan_measure (made, &total, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_UNSUPPORTED);
   g_clear_error (&error);
@@ -303,7 +289,7 @@ test_chain (Fixture *self, gconstpointer data)
   off = pv_disk_plan_new (domain, &self->options, "", FALSE, &error);
   g_assert_no_error (error);
   g_assert_true (pv_disk_plan_measure (off, &total, &error));
-  run (self, "rm DIR/middle");
+  run_command (self->directory, "rm DIR/middle");
   g_assert_false (pv_disk_plan_measure (off, &total, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_FAILED);
 }

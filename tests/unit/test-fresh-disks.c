@@ -7,9 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/served-image.h"
-#include "store-fixture.h"
-#include "stream/stream-head.h"
-#include "virt/attachments.h"
+#include "guest-fixture.h"
 #include "xml/domain-xml.h"
 
 #define XML \
@@ -23,25 +21,15 @@ static PvSnapshot *
 make_guest (Fixture *f, const char *name, gboolean both)
 {
   g_autoptr(PvTxn) txn = begin (f, NULL, 0);
-  g_autoptr(PvStreamHead) head = pv_stream_head_new ();
-  g_autofree char *text = g_strdup_printf (XML, f->root, f->root);
-  g_autoptr(GBytes) xml = g_bytes_new (text, strlen (text));
-  g_autoptr(GBytes) devices = g_bytes_new_static ("device state", 12);
-  g_autoptr(GBytes) bytes = NULL;
-  g_autoptr(GError) error = NULL;
+  g_autoptr(PvStreamHead) head = guest_head (PV_CHUNK_SIZE);
+  g_autofree char *xml = g_strdup_printf (XML, f->root, f->root);
 
-  head->version = 3;
-  head->ram_section_id = 2;
-  head->ram_version = 4;
   g_ptr_array_add (head->blocks, pv_ram_block_new ("pc.ram", MIB, 0));
-  bytes = pv_stream_head_serialize (head);
   finish (add_volume (txn, PV_VOLUME_RAM, "pc.ram", MIB));
   finish (add_volume (txn, PV_VOLUME_DISK, "vda", MIB));
   if (both)
     finish (add_volume (txn, PV_VOLUME_DISK, "vdb", MIB));
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_STREAM_HEAD, bytes, &error));
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_DOMAIN_XML, xml, &error));
-  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_DEVICES, devices, &error));
+  guest_describe (txn, head, xml, "device state", 12);
   return commit (txn, "guest", name);
 }
 

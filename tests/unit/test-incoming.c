@@ -5,10 +5,8 @@
 
 #include <errno.h>
 
+#include "guest-fixture.h"
 #include "restore/memory-view.h"
-#include "store-fixture.h"
-#include "stream/stream-head.h"
-#include "virt/attachments.h"
 
 #define XML "<domain type='qemu'><name>guest</name><memory>4096</memory><os><type>hvm</type></os></domain>"
 #define PARTIAL "LibvirtQemudPart"
@@ -35,25 +33,16 @@ static PvSnapshot *
 make_guest (Fixture *f)
 {
   g_autoptr(PvTxn) txn = begin (f, NULL, 0);
-  g_autoptr(PvStreamHead) head = pv_stream_head_new ();
-  g_autoptr(GBytes) xml = g_bytes_new_static (XML, strlen (XML));
-  g_autoptr(GBytes) devices = g_bytes_new_static (DEVICES, sizeof DEVICES - 1);
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr(PvStreamHead) head = guest_head (PV_CHUNK_SIZE);
   g_autofree guint8 *data = g_malloc (2 * MIB);
   PvVolumeWriter *ram = add_volume (txn, PV_VOLUME_RAM, "pc.ram", 4 * MIB);
   g_autoptr(GError) error = NULL;
 
-  head->version = 3;
-  head->ram_section_id = 2;
-  head->ram_version = 4;
   g_ptr_array_add (head->blocks, pv_ram_block_new ("pc.ram", 4 * MIB, 0));
-  bytes = pv_stream_head_serialize (head);
   fill_random (data, 2 * MIB, 1);
   g_assert_true (pv_volume_writer_write (ram, MIB, data, 2 * MIB, &error));
   finish (ram);
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_STREAM_HEAD, bytes, &error));
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_DOMAIN_XML, xml, &error));
-  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_DEVICES, devices, &error));
+  guest_describe (txn, head, XML, DEVICES, sizeof DEVICES - 1);
   return commit (txn, "guest", "original");
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "run-command.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -18,30 +19,15 @@ typedef struct
 } Fixture;
 
 static void
-run (Fixture *self, const char *command)
-{
-  g_autoptr(GError) error = NULL;
-  g_auto(GStrv) parts = g_strsplit (command, "DIR", -1);
-  g_autofree char *line = g_strjoinv (self->directory, parts);
-  g_autofree char *err = NULL;
-  int status;
-
-  g_spawn_command_line_sync (line, NULL, &err, &status, &error);
-  g_assert_no_error (error);
-  if (status != 0)
-    g_error ("%s: %s", line, err);
-}
-
-static void
 set_up (Fixture *self, gconstpointer data)
 {
   g_autoptr(GError) error = NULL;
 
   self->directory = g_dir_make_tmp ("pagevault-test-XXXXXX", &error);
   g_assert_no_error (error);
-  run (self, "qemu-img create -q -f raw DIR/base 1M");
-  run (self, "qemu-img create -q -f qcow2 -b DIR/base -F raw DIR/middle");
-  run (self, "qemu-img create -q -f qcow2 -b DIR/middle -F qcow2 DIR/top");
+  run_command (self->directory, "qemu-img create -q -f raw DIR/base 1M");
+  run_command (self->directory, "qemu-img create -q -f qcow2 -b DIR/base -F raw DIR/middle");
+  run_command (self->directory, "qemu-img create -q -f qcow2 -b DIR/middle -F qcow2 DIR/top");
 }
 
 static void
@@ -94,7 +80,7 @@ test_changed (Fixture *self, gconstpointer data)
     "qemu-img rebase -u -b DIR/other -F raw DIR/middle",
   };
 
-  run (self, "cp DIR/base DIR/other");
+  run_command (self->directory, "cp DIR/base DIR/other");
   for (guint i = 0; i < G_N_ELEMENTS (changes); i++)
     {
       g_autoptr(PvLayers) before = look (self, "middle", "qcow2");
@@ -107,7 +93,7 @@ test_changed (Fixture *self, gconstpointer data)
           g_clear_pointer (&before, pv_layers_free);
           before = look (self, "middle", "qcow2");
         }
-      run (self, changes[i]);
+      run_command (self->directory, changes[i]);
       after = look (self, "top", "qcow2");
       if (pv_layers_above (after, before) != 0)
         g_error ("not seen: %s", changes[i]);
@@ -157,9 +143,9 @@ test_not_whole (Fixture *self, gconstpointer data)
   g_autoptr(GError) error = NULL;
   g_autofree char *missing = g_build_filename (self->directory, "missing", NULL);
 
-  run (self, "qemu-img create -q -f qcow2 -o data_file=DIR/data DIR/index 1M");
+  run_command (self->directory, "qemu-img create -q -f qcow2 -o data_file=DIR/data DIR/index 1M");
   g_assert_null (look (self, "index", "qcow2"));
-  run (self, "qemu-img create -q -f vmdk -o subformat=monolithicFlat DIR/flat.vmdk 1M");
+  run_command (self->directory, "qemu-img create -q -f vmdk -o subformat=monolithicFlat DIR/flat.vmdk 1M");
   g_assert_null (look (self, "flat.vmdk", "vmdk"));
   g_assert_null (pv_layers_look (missing, "raw", &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_FAILED);
@@ -171,7 +157,7 @@ test_settled (Fixture *self, gconstpointer data)
 {
   g_autoptr(PvLayers) fresh = NULL;
 
-  run (self, "touch -d +1hour DIR/base");
+  run_command (self->directory, "touch -d +1hour DIR/base");
   fresh = look (self, "top", "qcow2");
   g_assert_false (pv_layers_settled (fresh));
 }

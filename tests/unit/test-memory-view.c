@@ -5,10 +5,8 @@
 
 #include <fcntl.h>
 
+#include "guest-fixture.h"
 #include "restore/export.h"
-#include "store-fixture.h"
-#include "stream/stream-head.h"
-#include "virt/attachments.h"
 
 #define XML "<domain type='qemu'><name>guest</name></domain>"
 #define OTHER_XML "<domain type='qemu'><name>guest</name><title>served from somewhere else</title></domain>"
@@ -40,37 +38,17 @@ add_block (PvTxn *txn, PvStreamHead *head, guint index, const char *name, guint6
   finish (writer);
 }
 
-static void
-attach (PvTxn *txn, const char *name, GBytes *bytes)
-{
-  g_autoptr(GError) error = NULL;
-
-  g_assert_true (pv_txn_attach (txn, name, bytes, &error));
-  g_assert_no_error (error);
-}
-
 static PvSnapshot *
 make_guest (Fixture *f, guint page_size)
 {
   g_autoptr(PvTxn) txn = begin (f, NULL, 0);
-  g_autoptr(PvStreamHead) head = pv_stream_head_new ();
-  g_autoptr(GBytes) xml = g_bytes_new_static (XML, strlen (XML));
-  g_autoptr(GBytes) devices = g_bytes_new_static ("\4device state\0", 14);
-  g_autoptr(GBytes) bytes = NULL;
-  g_autoptr(GError) error = NULL;
+  g_autoptr(PvStreamHead) head = guest_head (page_size);
 
-  head->version = 3;
-  head->ram_section_id = 2;
-  head->ram_version = 4;
-  head->page_size = page_size;
   add_block (txn, head, 0, "pc.ram", 2300);
   add_block (txn, head, 1, "/rom@etc/acpi/tables", 32);
   add_block (txn, head, 2, "vga.vram", 1024);
   add_block (txn, head, 3, "pc.bios", 1);
-  bytes = pv_stream_head_serialize (head);
-  attach (txn, PV_ATTACH_STREAM_HEAD, bytes);
-  attach (txn, PV_ATTACH_DOMAIN_XML, xml);
-  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_DEVICES, devices, &error));
+  guest_describe (txn, head, XML, "\4device state\0", 14);
   return commit (txn, "guest", "one");
 }
 
@@ -172,7 +150,7 @@ volume_missing (Fixture *f, gconstpointer data)
   head->ram_version = 4;
   g_ptr_array_add (head->blocks, pv_ram_block_new ("pc.ram", 1u << 20, 0));
   bytes = pv_stream_head_serialize (head);
-  attach (txn, PV_ATTACH_STREAM_HEAD, bytes);
+  guest_attach (txn, PV_ATTACH_STREAM_HEAD, bytes);
   finish (add_volume (txn, PV_VOLUME_RAM, "pc.ram", MIB / 2));
   snapshot = commit (txn, "guest", "half");
   g_assert_null (pv_memory_view_new (f->store, snapshot, XML, &error));

@@ -3,9 +3,7 @@
 
 #include "daemon/served-image.h"
 
-#include "store-fixture.h"
-#include "stream/stream-head.h"
-#include "virt/attachments.h"
+#include "guest-fixture.h"
 #include "xml/domain-xml.h"
 #include "xml/restore-path.h"
 
@@ -25,24 +23,16 @@ static PvSnapshot *
 make_guest (Fixture *f, const char *name)
 {
   g_autoptr(PvTxn) txn = begin (f, NULL, 0);
-  g_autoptr(PvStreamHead) head = pv_stream_head_new ();
-  g_autoptr(GBytes) xml = g_bytes_new_static (XML, strlen (XML));
-  g_autoptr(GBytes) blob = g_bytes_new_static ("device state", 12);
-  g_autoptr(GBytes) bytes = NULL;
+  g_autoptr(PvStreamHead) head = guest_head (PV_CHUNK_SIZE);
+  g_autoptr(GBytes) nvram = g_bytes_new_static ("variables", 9);
   g_autoptr(GError) error = NULL;
 
-  head->version = 3;
-  head->ram_section_id = 2;
-  head->ram_version = 4;
   g_ptr_array_add (head->blocks, pv_ram_block_new ("pc.ram", 4 * MIB, 0));
-  bytes = pv_stream_head_serialize (head);
   finish (add_volume (txn, PV_VOLUME_RAM, "pc.ram", 4 * MIB));
   finish (add_volume (txn, PV_VOLUME_DISK, "vda", MIB));
   finish (add_volume (txn, PV_VOLUME_DISK, "vdb", MIB));
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_STREAM_HEAD, bytes, &error));
-  g_assert_true (pv_txn_attach (txn, PV_ATTACH_DOMAIN_XML, xml, &error));
-  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_DEVICES, blob, &error));
-  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_NVRAM, blob, &error));
+  guest_describe (txn, head, XML, "device state", 12);
+  g_assert_true (pv_txn_add_blob (txn, PV_BLOB_NVRAM, nvram, &error));
   return commit (txn, "guest", name);
 }
 

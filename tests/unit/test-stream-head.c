@@ -8,6 +8,26 @@
 #include "stream-sample.h"
 #include "util/error.h"
 
+/* Everything in front of the first page, by hand. */
+static void
+append_sample (GByteArray *out)
+{
+  sample_start (out, SAMPLE_MACHINE);
+  sample_capabilities (out, "x-ignore-shared", NULL);
+  pv_append_u8 (out, PV_SECTION_SUBSECTION);
+  sample_name (out, "configuration/uuid");
+  pv_append_be32 (out, 1);
+  for (guint i = 0; i < 16; i++)
+    pv_append_u8 (out, 0xa0 + i);
+  sample_ram_start (out, 3 * SAMPLE_PAGE);
+  sample_block (out, "pc.ram", 2 * SAMPLE_PAGE);
+  pv_append_be64 (out, 0x100000);
+  sample_block (out, "/rom@etc/acpi/tables", SAMPLE_PAGE);
+  pv_append_be64 (out, 0);
+  sample_eos (out);
+  sample_footer (out);
+}
+
 /* A head as a decoder makes it, with everything a stream can say. */
 static PvStreamHead *
 sample_head (void)
@@ -17,20 +37,7 @@ sample_head (void)
   g_autoptr(PvStreamDecoder) decoder = pv_stream_decoder_new (&nothing, NULL);
   g_autoptr(GError) error = NULL;
 
-  sample_start (stream, SAMPLE_MACHINE);
-  sample_capabilities (stream, "x-ignore-shared", NULL);
-  pv_append_u8 (stream, PV_SECTION_SUBSECTION);
-  sample_name (stream, "configuration/uuid");
-  pv_append_be32 (stream, 1);
-  for (guint i = 0; i < 16; i++)
-    pv_append_u8 (stream, 0xa0 + i);
-  sample_ram_start (stream, 3 * SAMPLE_PAGE);
-  sample_block (stream, "pc.ram", 2 * SAMPLE_PAGE);
-  pv_append_be64 (stream, 0x100000);
-  sample_block (stream, "/rom@etc/acpi/tables", SAMPLE_PAGE);
-  pv_append_be64 (stream, 0);
-  sample_eos (stream);
-  sample_footer (stream);
+  append_sample (stream);
   sample_devices (stream, TRUE);
   pv_stream_decoder_feed (decoder, stream->data, stream->len, &error);
   g_assert_no_error (error);
@@ -70,20 +77,7 @@ test_write (void)
   g_autoptr(PvStreamHead) head = sample_head ();
   g_autoptr(GByteArray) written = g_byte_array_new (), expected = g_byte_array_new ();
 
-  sample_start (expected, SAMPLE_MACHINE);
-  sample_capabilities (expected, "x-ignore-shared", NULL);
-  pv_append_u8 (expected, PV_SECTION_SUBSECTION);
-  sample_name (expected, "configuration/uuid");
-  pv_append_be32 (expected, 1);
-  for (guint i = 0; i < 16; i++)
-    pv_append_u8 (expected, 0xa0 + i);
-  sample_ram_start (expected, 3 * SAMPLE_PAGE);
-  sample_block (expected, "pc.ram", 2 * SAMPLE_PAGE);
-  pv_append_be64 (expected, 0x100000);
-  sample_block (expected, "/rom@etc/acpi/tables", SAMPLE_PAGE);
-  pv_append_be64 (expected, 0);
-  sample_eos (expected);
-  sample_footer (expected);
+  append_sample (expected);
   pv_stream_head_append_start (head, written);
   pv_stream_head_append_ram_setup (head, written);
   g_assert_cmpmem (written->data, written->len, expected->data, expected->len);
