@@ -62,6 +62,7 @@ typedef struct
   guint n_last;            /* that hold something */
   PvTrackingCheck *check;  /* (owned) (nullable) */
   guint64 limit;           /* pages that may be left for the pause */
+  guint64 expected;        /* pages that were left for it when all was prepared; at most limit */
   PvGuardian *guardian;    /* (not owned) */
   GThread *beat;           /* (owned) (nullable) */
   gboolean silent;         /* the beat shall end; atomic */
@@ -363,7 +364,8 @@ take_rounds (PvCapture *capture, Direct *direct, GError **error)
 
   if (!pv_ram_watch_peek (direct->watch, &n_pages, error))
     return FALSE;
-  if (pv_ram_watch_pending (direct->watch) + n_pages <= direct->limit)
+  direct->expected = pv_ram_watch_pending (direct->watch) + n_pages;
+  if (direct->expected <= direct->limit)
     return TRUE;
   for (guint i = 0; i < ROUNDS && stalled < STALLED_ROUNDS; i++)
     {
@@ -374,12 +376,24 @@ take_rounds (PvCapture *capture, Direct *direct, GError **error)
       expect_pause (capture, FALSE);
       if (!ok || !take_round (capture, direct, error) || !pv_ram_watch_peek (direct->watch, &n_pages, error))
         return FALSE;
+      direct->expected = n_pages;
       if (n_pages <= direct->limit)
         return TRUE;
       stalled = n_pages > before / 4 * 3 ? stalled + 1 : 0;
       before = n_pages;
     }
   return throw_too_fast (capture, direct, n_pages, error);
+}
+
+/* Where the last pages go is made ready before the pause: what is expected and as much again, should the guest write
+ * on like that. */
+static void
+prepare_last (Direct *direct)
+{
+  guint64 size = MIN (2 * direct->expected + 1, direct->limit) * PAGE;
+
+  for (guint64 at = 0; at < size; at += PAGES_SIZE)
+    g_ptr_array_add (direct->last, pv_ram_pages_new (PAGES_SIZE));
 }
 
 /* --- the engine --- */
@@ -418,10 +432,11 @@ direct_prepare (PvCapture *capture, GError **error)
   direct = direct_new (capture);
   capture->engine_data = direct;
   capture->free_engine_data = direct_free;
-  if (!find_process (capture, direct, error) || !begin (capture, direct, error))
+  if (!find_process (capture, direct, error) || !begin (capture, direct, error)
+      || !take_rounds (capture, direct, error))
     return FALSE;
-  g_ptr_array_add (direct->last, pv_ram_pages_new (CLAMP (direct->limit * PAGE, PAGE, PAGES_SIZE)));
-  return take_rounds (capture, direct, error);
+  prepare_last (direct);
+  return TRUE;
 }
 
 static gboolean
@@ -450,7 +465,7 @@ copy_last (Direct *direct, GError **error)
       PvRamPages *pages;
 
       if (direct->n_last == direct->last->len)
-        g_ptr_array_add (direct->last, pv_ram_pages_new (PAGES_SIZE / 4));
+        g_ptr_array_add (direct->last, pv_ram_pages_new (PAGES_SIZE));
       pages = direct->last->pdata[direct->n_last];
       if (!pv_ram_watch_take (direct->watch, pages, error))
         return FALSE;

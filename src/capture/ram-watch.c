@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "memsnap/userfault.h"
@@ -15,6 +16,7 @@
 enum
 {
   PAGE = 4096,
+  HUGE_PAGE = 2 << 20,
   RUNS = 512,        /* asked for at a time */
   VECTORS = 1024,    /* in one system call */
 };
@@ -240,8 +242,11 @@ pv_ram_pages_new (gsize size)
   PvRamPages *self = g_new0 (PvRamPages, 1);
 
   self->pieces = g_array_new (FALSE, FALSE, sizeof (PvRamPiece));
-  self->buffer = g_malloc (size);
+  self->buffer = g_aligned_alloc (1, size, size < HUGE_PAGE ? PAGE : HUGE_PAGE);
   self->size = size;
+  /* a fault for each page of it would cost more than what is read into it */
+  if (size >= HUGE_PAGE && madvise (self->buffer, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE) < 0)
+    g_debug ("this host has no transparent huge pages");
   memset (self->buffer, 0xff, size);
   return self;
 }
@@ -252,7 +257,7 @@ pv_ram_pages_free (PvRamPages *self)
   if (self == NULL)
     return;
   g_array_unref (self->pieces);
-  g_free (self->buffer);
+  g_aligned_free (self->buffer);
   g_free (self);
 }
 

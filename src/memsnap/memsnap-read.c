@@ -99,14 +99,23 @@ pv_memsnap_read (PvMemsnap *self, guint region_index, gsize offset, gpointer buf
   return !shared || pv_memsnap_check (self, error);
 }
 
+/* Modified pages are looked for anew so many times in a walk, whatever it is that writes: looking costs a walk over
+ * the states of all pages, or over their page tables. Between two looks all pages are given in their order. */
+enum
+{
+  LOOKS = 32,
+};
+
 struct _PvMemsnapIter
 {
   PvMemsnap *snapshot;
+  gsize n_pages;       /* of all regions */
   gsize piece_max;
   gboolean consume;
   gboolean has_piece;
   PvMemsnapPiece piece;
   gsize seen;          /* n_modified when modified pages were last looked for */
+  gsize since;         /* pages given since then */
   gboolean modified_left;
   guint region;        /* where the search for modified pages is */
   gsize page;
@@ -128,10 +137,12 @@ pv_memsnap_iter_new (PvMemsnap *self, gsize piece_max, gboolean consume)
     {
       iter->done[i] = g_malloc0 (self->regions[i].n_pages);
       piece_max = MAX (piece_max, self->regions[i].page_size);
+      iter->n_pages += self->regions[i].n_pages;
     }
   iter->piece_max = piece_max;
   iter->buffer = g_malloc (piece_max);
-  iter->modified_left = TRUE;
+  iter->since = iter->n_pages;
+  iter->seen = G_MAXSIZE; /* never */
   return iter;
 }
 
@@ -170,39 +181,48 @@ seek (PvMemsnapIter *iter, guint *region, gsize *page, guint8 flags)
   return FALSE;
 }
 
-/* Looks for modified pages again only when there are more of them. */
+/* Somebody may be waiting for copies to be released, or for room for them. */
 static gboolean
-seek_modified (PvMemsnapIter *iter)
+is_crowded (PvMemsnap *self)
+{
+  return self->limit != 0 && __atomic_load_n (&self->stats.held_bytes, __ATOMIC_RELAXED) >= self->limit / 2;
+}
+
+/* When all modified pages that were known are given. Engines that do not notice writes are asked. */
+static gboolean
+look_for_modified (PvMemsnapIter *iter, GError **error)
 {
   PvMemsnap *self = iter->snapshot;
+  gboolean due = iter->since >= iter->n_pages / LOOKS;
 
-  for (;;)
+  for (guint i = 0; due && self->ops->find_modified != NULL && i < self->n_regions; i++)
     {
-      if (iter->modified_left && seek (iter, &iter->region, &iter->page, PV_PAGE_MODIFIED))
-        return TRUE;
-      iter->modified_left = FALSE;
-      if (__atomic_load_n (&self->n_modified, __ATOMIC_RELAXED) == iter->seen)
+      if (!self->ops->find_modified (self, &self->regions[i], error))
         return FALSE;
+    }
+  if (due)
+    iter->since = 0;
+  if ((due || is_crowded (self)) && __atomic_load_n (&self->n_modified, __ATOMIC_RELAXED) != iter->seen)
+    {
       iter->seen = __atomic_load_n (&self->n_modified, __ATOMIC_RELAXED);
       iter->modified_left = TRUE;
       iter->region = 0;
       iter->page = 0;
     }
+  return TRUE;
 }
 
-/* Engines that do not notice writes are asked when the walk begins and at every region's start. */
+/* @modified: (out): whether the place of the next modified page is where the iterator stands. */
 static gboolean
-look_for_modified (PvMemsnapIter *iter, GError **error)
+seek_modified (PvMemsnapIter *iter, gboolean *modified, GError **error)
 {
-  PvMemsnap *self = iter->snapshot;
-
-  if (self->ops->find_modified == NULL || iter->next_page != 0)
+  *modified = iter->modified_left && seek (iter, &iter->region, &iter->page, PV_PAGE_MODIFIED);
+  if (*modified)
     return TRUE;
-  for (guint i = 0; i < self->n_regions; i++)
-    {
-      if (!self->ops->find_modified (self, &self->regions[i], error))
-        return FALSE;
-    }
+  iter->modified_left = FALSE;
+  if (!look_for_modified (iter, error))
+    return FALSE;
+  *modified = iter->modified_left && seek (iter, &iter->region, &iter->page, PV_PAGE_MODIFIED);
   return TRUE;
 }
 
@@ -217,9 +237,8 @@ pv_memsnap_iter_next (PvMemsnapIter *iter, PvMemsnapPiece *piece, GError **error
   if (iter->consume && iter->has_piece)
     pv_memsnap_release (self, iter->piece.region, iter->piece.offset, iter->piece.length);
   iter->has_piece = FALSE;
-  if (!look_for_modified (iter, error))
+  if (!seek_modified (iter, &modified, error))
     return FALSE;
-  modified = seek_modified (iter);
   if (!modified && !seek (iter, &iter->next_region, &iter->next_page, 0))
     {
       pv_memsnap_check (self, error);
@@ -233,6 +252,7 @@ pv_memsnap_iter_next (PvMemsnapIter *iter, PvMemsnapPiece *piece, GError **error
       iter->done[at][page + n] = 1;
       n++;
     }
+  iter->since += n;
   iter->piece = (PvMemsnapPiece){ .region = at, .offset = page * self->regions[at].page_size,
                                   .length = n * self->regions[at].page_size, .data = iter->buffer };
   if (!pv_memsnap_read (self, at, iter->piece.offset, iter->buffer, iter->piece.length, error))
