@@ -11,6 +11,24 @@
 
 /* --- disks ------------------------------------------------------------------------------------------------------- */
 
+PvRestoreBase *
+pv_restore_base_new (const char *path, const char *format)
+{
+  PvRestoreBase *self = g_new0 (PvRestoreBase, 1);
+
+  self->path = g_strdup (path);
+  self->format = g_strdup (format);
+  return self;
+}
+
+void
+pv_restore_base_free (PvRestoreBase *self)
+{
+  g_free (self->path);
+  g_free (self->format);
+  g_free (self);
+}
+
 /* A disk that was plugged in later than the definition was made is not in it: @xml may lack it. */
 static gboolean
 replace_in (PvDomainXml *xml, const char *target, const char *path, const char *backing, GError **error)
@@ -43,6 +61,7 @@ static gboolean
 restore_disk (PvRestore *self, const char *target, const char *original, gboolean readonly, GError **error)
 {
   const PvVolume *volume = pv_snapshot_find_volume (self->snapshot, PV_VOLUME_DISK, target);
+  const PvRestoreBase *base = self->options->bases != NULL ? g_hash_table_lookup (self->options->bases, target) : NULL;
   g_autofree char *suffix = NULL;
   g_autofree char *backing = NULL;
   PvFileContent content;
@@ -56,9 +75,14 @@ restore_disk (PvRestore *self, const char *target, const char *original, gboolea
                      "'pagevault export' writes the memory for 'virsh restore' if you know that '%s' has not changed",
                      target, original);
   suffix = g_strconcat (target, ".qcow2", NULL);
-  if (!find_backing (self, target, &backing, error))
+  if (base == NULL && !find_backing (self, target, &backing, error))
     return FALSE;
-  content = (PvFileContent) { self->store, volume, "qcow2", backing };
+  content = (PvFileContent) { self->store, volume, "qcow2", backing, NULL };
+  if (base != NULL) /* libvirt looks for the layers itself */
+    {
+      content.backing = base->path;
+      content.backing_format = base->format;
+    }
   path = pv_restore_files_add (self->files, &content, suffix, original, &self->transfer, error);
   return path != NULL && replace_in (self->live, target, path, backing, error)
          && replace_in (self->inactive, target, path, backing, error);
@@ -93,7 +117,7 @@ restore_nvram (PvRestore *self, GError **error)
 
   if (volume == NULL)
     return TRUE;
-  content = (PvFileContent) { self->store, volume, "raw", NULL };
+  content = (PvFileContent) { self->store, volume, "raw", NULL, NULL };
   path = pv_restore_files_add (self->files, &content, "nvram.fd", pv_domain_xml_nvram (self->live), &self->transfer,
                                error);
   return path != NULL && pv_domain_xml_set_nvram (self->live, path, error)

@@ -115,9 +115,11 @@ make_file (PvRestoreFiles *self, const char *directory, const char *path, GError
 }
 
 static gboolean
-write_overlay (const char *backing, const char *path, GError **error)
+write_overlay (const PvFileContent *content, const char *path, GError **error)
 {
-  const char *const arguments[] = { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, path, NULL };
+  const char *format = content->backing_format != NULL ? content->backing_format : "raw";
+  const char *const arguments[]
+      = { "qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", content->backing, path, NULL };
   g_autoptr(GSubprocess) process = NULL;
   g_autofree char *complaint = NULL;
 
@@ -134,7 +136,7 @@ write_content (const PvFileContent *content, int fd, const char *path, const PvT
   g_autoptr(PvVolumeReader) reader = NULL;
 
   if (content->backing != NULL)
-    return write_overlay (content->backing, path, error);
+    return write_overlay (content, path, error);
   reader = pv_volume_reader_new (content->store, content->volume, error);
   if (reader == NULL)
     return FALSE;

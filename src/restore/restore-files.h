@@ -27,7 +27,8 @@ typedef struct
   PvStore *store;
   const PvVolume *volume;
   const char *format;  /* "raw", "qcow2" */
-  const char *backing; /* (nullable): a raw file with the content of @volume: the new file is a qcow2 overlay over it */
+  const char *backing; /* (nullable): a file with the content of @volume: the new file is a qcow2 overlay over it */
+  const char *backing_format; /* (nullable): "raw" */
 } PvFileContent;
 
 /* (transfer none): path of a new file STEM.@suffix with @content. @original: (nullable): the file that it stands for.

@@ -21,6 +21,15 @@ typedef enum
   PV_RESTORE_DISKS_OVERLAY, /* qcow2 overlays over raw images served from the store */
 } PvRestoreDisks;
 
+/* A file that has the content of a disk of the snapshot. */
+typedef struct
+{
+  char *path;   /* (owned) */
+  char *format; /* (owned): "raw", "qcow2" */
+} PvRestoreBase;
+PvRestoreBase *pv_restore_base_new (const char *path, const char *format);
+void pv_restore_base_free (PvRestoreBase *self);
+
 typedef struct
 {
   const char *name;       /* (nullable): another domain name: gets a new UUID */
@@ -29,6 +38,8 @@ typedef struct
   gboolean isolate;       /* it runs beside the original: links of all network interfaces down, new generation id */
   PvRestoreDisks disks;
   const char *pool_dir;   /* for overlays: the directory in which the store's disks are served (pool/mount.h) */
+  GHashTable *bases;      /* (nullable): target -> PvRestoreBase: the new disk is a qcow2 overlay over that file, which
+                             nobody writes to as long as there is one; comes before .disks */
   const char *disks_dir;  /* (nullable): directory of the new disks; the directory of the original disk */
   gboolean eager;         /* load all memory first, also where the host could do otherwise */
   guint64 prefetch_rate;  /* lazy: bytes a second of memory that the guest has not asked for; 0: no limit */

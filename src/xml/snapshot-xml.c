@@ -4,6 +4,7 @@
 
 #include "xml/snapshot-xml.h"
 
+#include "util/error.h"
 #include "xml/domain-xml-private.h"
 
 static xmlDoc *
@@ -99,4 +100,38 @@ pv_snapshot_xml_has_memory (const char *xml, gint64 *time_seconds)
 
   *time_seconds = time != NULL ? g_ascii_strtoll (time, NULL, 10) : 0;
   return time != NULL && pv_xml_attr_is (pv_xml_child (root, "memory"), "snapshot", "external");
+}
+
+static const char *
+find_overlay (const PvOverlay *overlays, guint n, xmlNode *disk)
+{
+  for (guint i = 0; i < n; i++)
+    if (pv_xml_attr_is (disk, "name", overlays[i].target))
+      return overlays[i].overlay;
+  return NULL;
+}
+
+char *
+pv_snapshot_xml_replace_overlays (const char *xml, const PvOverlay *overlays, guint n, GError **error)
+{
+  g_autoptr(xmlDoc) document = pv_xml_parse (xml, "domainsnapshot", "snapshot description", error);
+  xmlNode *root = document != NULL ? xmlDocGetRootElement (document) : NULL;
+
+  if (root == NULL)
+    return NULL;
+  for (xmlNode *disk = pv_xml_descend (root, "disks", "disk", NULL); disk != NULL; disk = pv_xml_next (disk))
+    {
+      xmlNode *source = pv_xml_child (disk, "source");
+      const char *overlay = find_overlay (overlays, n, disk);
+
+      if (!pv_xml_attr_is (disk, "snapshot", "external"))
+        continue;
+      if (source == NULL || overlay == NULL)
+        {
+          pv_throw (error, PV_ERROR_INVALID, "line %ld: a disk has no overlay", xmlGetLineNo (disk));
+          return NULL;
+        }
+      pv_xml_set_attr (source, "file", overlay);
+    }
+  return pv_xml_print (root);
 }

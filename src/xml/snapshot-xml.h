@@ -64,4 +64,8 @@ char *pv_snapshot_xml_redefine (const char *name, const char *description, gint6
  * taken. */
 gboolean pv_snapshot_xml_has_memory (const char *xml, gint64 *time_seconds);
 
+/* (transfer full): the same description, the overlays of its external disks being @overlays now; NULL with
+ * PV_ERROR_INVALID when it is none, or one of its disks is missing there. */
+char *pv_snapshot_xml_replace_overlays (const char *xml, const PvOverlay *overlays, guint n, GError **error);
+
 G_END_DECLS

@@ -289,6 +289,22 @@ test_has_memory (void)
   g_assert_false (pv_snapshot_xml_has_memory ("no xml", &time));
 }
 
+static void
+test_replace_overlays (void)
+{
+  const PvOverlay now[] = { { "vdb", "/b" }, { "vda", "/new" } };
+  const char *xml = "<domainsnapshot><disks><disk name='vda' snapshot='external'><source file='/old'/></disk>"
+                    "<disk name='vdc' snapshot='no'/></disks><domain><disk name='vda'/></domain></domainsnapshot>";
+  g_autoptr(GError) error = NULL;
+  g_autofree char *replaced = pv_snapshot_xml_replace_overlays (xml, now, 2, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (replaced, "file=\"/new\""));
+  g_assert_null (strstr (replaced, "/old"));
+  g_assert_null (pv_snapshot_xml_replace_overlays (xml, now, 1, &error));
+  g_assert_error (error, PV_ERROR, PV_ERROR_INVALID);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -296,6 +312,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-xml/requests", test_requests);
   g_test_add_func ("/snapshot-xml/libvirt-requests", test_libvirt_requests);
   g_test_add_func ("/snapshot-xml/has-memory", test_has_memory);
+  g_test_add_func ("/snapshot-xml/replace-overlays", test_replace_overlays);
   g_test_add_func ("/snapshot-xml/disk-specs", test_disk_specs);
   g_test_add_func ("/snapshot-xml/memory-specs", test_memory_specs);
   g_test_add_func ("/snapshot-xml/disks", test_disks);
