@@ -284,6 +284,7 @@ pump_one (const Pump *pump)
   length = read_word (pump->buffer);
   if (length < PV_RPC_HEAD || length > MESSAGE_MAX)
     {
+      g_atomic_int_set (&pump->self->strange, TRUE); /* serials are not looked at any more */
       if (write_all (pump->to, pump->buffer, PV_RPC_WORD))
         pass_bytes (pump);
       return FALSE;
