@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""direct: create with the direct engine against the stream of the same QEMU into cat."""
+"""direct: create with the direct engine against the stream of the same QEMU into cat; what tracking costs the guest."""
 import json
 import shutil
 import statistics
@@ -11,6 +11,7 @@ from harness import Result, cpu_of_children, figure, in_turns, mib, seconds
 TITLE = "Capture with the direct engine"
 NEEDS_LAB = True
 DIRTY = 64   # MiB written between two captures
+COST = 192   # MiB written to see what tracking costs
 
 
 class Captures:
@@ -53,6 +54,43 @@ class Captures:
         return self.watched("second", lambda: self.create("second", store))
 
 
+class Cost:
+    """What writing to memory costs a guest: CPU time of QEMU while the guest rewrites COST MiB, each page once."""
+
+    def __init__(self, bench, guest):
+        self.bench = bench
+        self.guest = guest
+        self.n = 0
+
+    def write(self):
+        before = self.guest.cpu()
+        self.guest.console(f"dirty {COST}")
+        return self.guest.cpu() - before
+
+    def after_capture(self, *options):
+        """Its pages are protected if it is tracked: the first write to each of them is noted."""
+        self.n += 1
+        self.guest.create(self.bench, self.bench.path("cost"), f"c{self.n}", "--engine", "direct", "--no-disks", *options)
+        return self.write()
+
+    def without(self):
+        return self.after_capture()
+
+    def tracked(self):
+        return self.after_capture("--track")
+
+    def rows(self, repeat):
+        self.bench.fresh("cost")
+        self.without()
+        self.tracked()
+        times = in_turns(repeat, {"without": self.without, "tracked": self.tracked, "again": self.write})
+        plain = statistics.median(times["without"])
+        names = {"without": "not tracked", "tracked": "tracked: first write to each page since the capture",
+                 "again": "tracked: the same pages once more"}
+        return [[what, seconds(times[name]), f"{figure(statistics.median(times[name]) / plain)} ×",
+                 f"{figure(statistics.median(times[name]) / (COST * 256) * 1e6)} µs"] for name, what in names.items()]
+
+
 def run_bench(bench):
     result = Result()
     if not bench.can_create():
@@ -69,6 +107,7 @@ def run_bench(bench):
         captures = Captures(bench, guest)
         captures.cat()   # the first one makes QEMU's page tables
         times = in_turns(bench.repeat, {"cat": captures.cat, "first": captures.first, "second": captures.second})
+        costs = Cost(bench, guest).rows(2 * bench.repeat + 1)
     cat = statistics.median(times["cat"])
     rows = []
     for name, what in (("cat", "stream into cat"), ("first", "create, first"), ("second", "create, tracked")):
@@ -80,6 +119,8 @@ def run_bench(bench):
     result.remark("CPU times and pauses are those of the last run; QEMU's CPU times include what the guest does.")
     result.table("direct", ["what", "time", "of cat", "CPU of it", "CPU of QEMU", "pause", "known", "new", "stored"],
                  rows)
+    result.table(f"tracking: the guest rewrites {COST} MiB",
+                 ["what", "CPU time of QEMU", "of not tracked", "a page"], costs)
     result.at_most("first", statistics.median(times["first"]) / cat, 0.5)
     result.at_most(f"tracked, {DIRTY} MiB written", statistics.median(times["second"]) / cat, 0.05)
     return result
