@@ -9,6 +9,7 @@
 enum
 {
   THREADS = 4,
+  REQUESTS = 32, /* that are read ahead: what they decode stays in the cache until their turn */
   IN_ORDER = 64, /* pages between two requests that count as one after the other */
   AHEAD = 64,    /* pages behind such a request: in the next frame, most likely */
 };
@@ -87,8 +88,9 @@ void
 pv_pager_warm_requests (PvPagerWarm *self, const PvPagerShared *shared)
 {
   const guint64 first = shared->n_requested - shared->ring_n; /* number of the oldest one */
+  const guint n = MIN (shared->ring_n, REQUESTS);
 
-  for (guint i = self->n_seen > first ? (guint) (self->n_seen - first) : 0; i < shared->ring_n; i++)
+  for (guint i = self->n_seen > first ? (guint) (self->n_seen - first) : 0; i < n; i++)
     {
       guint64 page = shared->ring[(shared->ring_first + i) % PV_PAGER_RING];
 
@@ -96,5 +98,5 @@ pv_pager_warm_requests (PvPagerWarm *self, const PvPagerShared *shared)
         push (self, page);
       look_ahead (self, shared, page);
     }
-  self->n_seen = shared->n_requested;
+  self->n_seen = MAX (self->n_seen, first + n);
 }
