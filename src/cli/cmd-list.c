@@ -186,8 +186,8 @@ const PvCommand pv_command_list = {
              "Keys of --json: snapshots, an array of snapshot, domain, name, time (UTC), state (running,\n"
              "paused, shutoff, disk-snapshot), ram_bytes, disk_bytes, stored_bytes, parent (null for\n"
              "none), remote (only of those that are not here);\n"
-             "restores, an array of domain, snapshot, phase (starting, running, recovering, damaged,\n"
-             "dead), sent_bytes, memory_bytes, pages_on_demand, message.",
+             "restores, an array of domain, snapshot, phase (starting, running, recovering, waiting,\n"
+             "damaged, dead), sent_bytes, memory_bytes, pages_on_demand, message.",
   .max_args = 1,
   .options = options,
   .run = run_list,

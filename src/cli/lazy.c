@@ -51,6 +51,7 @@ print_one (const PvLazyState *state, const PvLazyStatus *status)
       printf ("guest %s: its memory comes from %s no more: 'pagevault restore --recover' lets it go on\n",
               state->domain, state->snapshot);
       return;
+    case PV_LAZY_WAITING:
     case PV_LAZY_DAMAGED:
       printf ("guest %s: %s\n", state->domain, status->message);
       return;

@@ -26,7 +26,7 @@ enum
 
 #define DOCUMENT_MAX (1u << 20) /* bytes */
 
-static const char *const phases[] = { "starting", "running", "recovering", "damaged", "dead" };
+static const char *const phases[] = { "starting", "running", "recovering", "waiting", "damaged", "dead" };
 
 const char *
 pv_lazy_phase_to_string (PvLazyPhase phase)

@@ -30,6 +30,7 @@ typedef enum
   PV_LAZY_STARTING,   /* the guest has not run */
   PV_LAZY_RUNNING,    /* it runs, its memory comes */
   PV_LAZY_RECOVERING, /* the channel broke and is being mended */
+  PV_LAZY_WAITING,    /* a remote gives no answer; the guest waits at the pages that it wants and lack */
   PV_LAZY_DAMAGED,    /* something of its memory cannot be read; the guest is paused */
   PV_LAZY_DEAD,       /* nobody serves it: pv_lazy_recover() */
 } PvLazyPhase;

@@ -127,10 +127,11 @@ on_tick (PvPager *pager, gpointer data)
 
   if (pv_lazy_state_hurried (self->state))
     pv_pager_set_rate (pager, 0);
-  if (self->status.phase == PV_LAZY_DAMAGED && pv_pager_n_damaged (pager) == 0)
+  if ((self->status.phase == PV_LAZY_DAMAGED || self->status.phase == PV_LAZY_WAITING)
+      && pv_pager_n_damaged (pager) == 0)
     {
-      syslog (LOG_NOTICE, "guest %s: all of %s can be read again; 'virsh resume' lets the guest go on",
-              self->state->domain, self->state->snapshot);
+      syslog (LOG_NOTICE, "guest %s: all of %s can be read again%s", self->state->domain, self->state->snapshot,
+              self->status.phase == PV_LAZY_DAMAGED ? "; 'virsh resume' lets the guest go on" : "");
       set_phase (self, PV_LAZY_RUNNING, NULL);
     }
   else
@@ -150,15 +151,33 @@ suspend (gpointer data)
   return NULL;
 }
 
+/* The guest is not paused: what it does not have it waits for by itself, and goes on by itself. */
 static void
-on_damaged (PvPager *pager, const char *message, gpointer data)
+on_away (PvPagerProcess *self, const GError *why)
+{
+  g_autofree char *text
+    = g_strdup_printf ("memory of snapshot %s does not come now: %s; the guest waits for what it needs and goes on "
+                       "when that comes", self->state->snapshot, why->message);
+
+  if (self->status.phase == PV_LAZY_WAITING || self->status.phase == PV_LAZY_DAMAGED)
+    return;
+  syslog (LOG_WARNING, "guest %s: %s", self->state->domain, text);
+  set_phase (self, PV_LAZY_WAITING, text);
+}
+
+static void
+on_damaged (PvPager *pager, const GError *why, gpointer data)
 {
   PvPagerProcess *self = data;
-  g_autofree char *text
-    = g_strdup_printf ("memory of snapshot %s cannot be read: %s; the guest is paused until it can ('pagevault verify' "
-                       "tells what is damaged)",
-                       self->state->snapshot, message);
+  g_autofree char *text = NULL;
 
+  if (g_error_matches (why, PV_ERROR, PV_ERROR_UNREACHABLE))
+    {
+      on_away (self, why);
+      return;
+    }
+  text = g_strdup_printf ("memory of snapshot %s cannot be read: %s; the guest is paused until it can ('pagevault "
+                          "verify' tells what is damaged)", self->state->snapshot, why->message);
   syslog (LOG_ERR, "guest %s: %s", self->state->domain, text);
   set_phase (self, PV_LAZY_DAMAGED, text);
   if (self->suspender == NULL)

@@ -44,6 +44,7 @@ struct _PvPager
   gint64 allowance_us, tick_us, retry_us; /* monotonic: when last looked at */
   GArray *damaged;         /* (owned) (element-type guint64): pages */
   char *damage;            /* (owned) (nullable): what was said last */
+  gboolean away;           /* a remote gave no answer when it was asked last */
   GByteArray *out;         /* (owned): what is about to be sent */
   PvPagerWarm *warm;       /* (owned): reads what is going to be wanted */
   PvObject place;          /* (owned): of the page read last for a request; what else is in its frame goes too: */
@@ -109,10 +110,18 @@ pv_pager_n_damaged (const PvPager *self)
 
 /* --- damage ------------------------------------------------------------------------------------------------------ */
 
+/* It has been asked many times already when this is told. */
+static gboolean
+is_away (const GError *why)
+{
+  return g_error_matches (why, PV_ERROR, PV_ERROR_UNREACHABLE);
+}
+
 /* The page is set aside, and never replaced by anything. */
 static void
 set_aside (PvPager *self, guint64 page, const GError *why)
 {
+  self->away |= is_away (why);
   for (guint i = 0; i < self->damaged->len; i++)
     if (g_array_index (self->damaged, guint64, i) == page)
       return;
@@ -122,29 +131,32 @@ set_aside (PvPager *self, guint64 page, const GError *why)
   g_free (self->damage);
   self->damage = g_strdup (why->message);
   if (self->hooks.damaged != NULL)
-    self->hooks.damaged (self, why->message, self->hooks.data);
+    self->hooks.damaged (self, why, self->hooks.data);
 }
 
-/* What can be read now is asked for anew. */
+/* What can be read now is asked for anew. A remote that gives no answer for one page is not asked for the next: each
+ * time takes long, and other pages may be here. */
 static void
 retry_damaged (PvPager *self)
 {
-  gint64 now = g_get_monotonic_time ();
   g_auto(PvObject) place = { 0 };
   guint8 data[PV_POSTCOPY_PAGE];
   gboolean zero;
 
-  if (self->damaged->len == 0 || now - self->retry_us < RETRY_US)
+  if (self->damaged->len == 0 || g_get_monotonic_time () - self->retry_us < RETRY_US)
     return;
-  self->retry_us = now;
-  for (guint i = self->damaged->len; i-- > 0;)
+  self->away = FALSE;
+  for (guint i = self->damaged->len; !self->away && i-- > 0;)
     {
       guint64 page = g_array_index (self->damaged, guint64, i);
+      g_autoptr(GError) why = NULL;
 
-      if (pv_pager_source_read (self->source, page, &place, data, &zero, NULL)
-          && pv_pager_shared_request (self->shared, page))
+      if (!pv_pager_source_read (self->source, page, &place, data, &zero, &why))
+        self->away = is_away (why);
+      else if (pv_pager_shared_request (self->shared, page))
         g_array_remove_index_fast (self->damaged, i);
     }
+  self->retry_us = g_get_monotonic_time ();
   if (self->damaged->len == 0)
     g_clear_pointer (&self->damage, g_free);
 }
@@ -229,6 +241,7 @@ static void
 read_apart (PvPager *self)
 {
   g_auto(PvObject) place = { 0 };
+  g_autoptr(GError) away = NULL; /* then all the others are not asked for now */
   guint8 data[PV_POSTCOPY_PAGE];
 
   for (guint i = 0; i < self->piece->n; i++)
@@ -239,8 +252,14 @@ read_apart (PvPager *self)
 
       if (pv_pager_shared_is_sent (self->shared, page))
         continue;
-      if (!pv_pager_source_read (self->source, page, &place, data, &zero, &why))
-        set_aside (self, page, why);
+      if (away != NULL)
+        set_aside (self, page, away);
+      else if (!pv_pager_source_read (self->source, page, &place, data, &zero, &why))
+        {
+          set_aside (self, page, why);
+          if (is_away (why))
+            away = g_steal_pointer (&why);
+        }
       else if (!zero && !pv_pager_shared_request (self->shared, page))
         {
           g_autoptr(GError) later = g_error_new_literal (PV_ERROR, PV_ERROR_BUSY, "too many requests wait");
@@ -257,7 +276,7 @@ next_piece (PvPager *self)
 {
   if (self->piece != NULL)
     return TRUE;
-  if (self->pulled)
+  if (self->pulled || self->away)
     return FALSE;
   if (self->pull == NULL)
     self->pull = pv_pager_pull_new (self->source, self->shared, self->first);
@@ -370,8 +389,8 @@ tick (PvPager *self)
 static void
 wait (PvPager *self, gboolean for_room)
 {
-  const gboolean for_pieces
-    = !for_room && !self->pulled && self->piece == NULL && self->pull != NULL && allowed (self);
+  const gboolean for_pieces = !for_room && !self->pulled && !self->away && self->piece == NULL && self->pull != NULL
+                              && allowed (self);
   struct pollfd fds[] = {
     { .fd = pv_pager_channel_fd (self->channel), .events = POLLIN | (for_room ? POLLOUT : 0) },
     { .fd = self->hooks.watched, .events = POLLIN },

@@ -19,9 +19,10 @@ typedef struct
 {
   /* (nullable): about five times a second. */
   void (*tick) (PvPager *pager, gpointer data);
-  /* (nullable): a page cannot be read: a sentence, once for each time that it gets worse. The page is tried again every
-   * few seconds; the guest waits for it if it wants it. */
-  void (*damaged) (PvPager *pager, const char *message, gpointer data);
+  /* (nullable): a page cannot be read: why, once for each time that it gets worse. The page is tried again every few
+   * seconds; the guest waits for it if it wants it. PV_ERROR_UNREACHABLE: it lies in a remote that gives no answer now;
+   * what nobody asks for is not read until it does. */
+  void (*damaged) (PvPager *pager, const GError *why, gpointer data);
   /* (nullable): .watched has something to read, or was closed. */
   void (*noticed) (PvPager *pager, gpointer data);
   int watched; /* -1: nothing */

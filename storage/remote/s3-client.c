@@ -244,6 +244,22 @@ pause_before (const PvS3Client *self, const PvS3Request *request, guint n_tries,
     g_usleep ((gulong) CLAMP (until - g_get_monotonic_time (), 1, 50 * G_TIME_SPAN_MILLISECOND));
 }
 
+/* Whoever reads page by page meets a server that is away again and again: it is told at once, and asks again when it
+ * likes. */
+static gboolean
+is_last_try (PvS3Client *self, PvS3Outcome outcome, guint n_tries)
+{
+  if (outcome == PV_S3_FAILED)
+    {
+      g_atomic_int_set (&self->away, 0);
+      return TRUE;
+    }
+  if (n_tries < self->max_tries && !g_atomic_int_get (&self->away))
+    return FALSE;
+  g_atomic_int_set (&self->away, 1);
+  return TRUE;
+}
+
 gboolean
 pv_s3_client_perform (PvS3Client *self, const PvS3Request *request, PvS3Answer *answer, GError **error)
 {
@@ -265,10 +281,13 @@ pv_s3_client_perform (PvS3Client *self, const PvS3Request *request, PvS3Answer *
       outcome = pv_s3_transfer (self, handle, &sized, payload, answer, &local);
       give_handle (self, handle);
       if (outcome == PV_S3_DONE)
-        return TRUE;
+        {
+          g_atomic_int_set (&self->away, 0);
+          return TRUE;
+        }
       if (sized.ranged && answer->received > received && answer->received - received >= GOOD_PROGRESS)
         n_tries = 0;
-      if (outcome == PV_S3_FAILED || ++n_tries >= self->max_tries)
+      if (is_last_try (self, outcome, ++n_tries))
         {
           g_propagate_error (error, g_steal_pointer (&local));
           return FALSE;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PvS3Client: one bucket behind one endpoint, and requests to it: signed, sent, tried again.
  *
- * A request is made up to max_tries times, with growing jittered pauses between: after resets, stalls, truncated
- * answers, 408, 429, 5xx (but 501), and after a body that the server found damaged. A ranged read goes on behind the
- * bytes that it has; a try that brought some does not count. Redirects are never followed.
+ * A request is made up to max_tries times (once, after one was given up, until the server answers again), with growing
+ * jittered pauses between: after resets, stalls, truncated answers, 408, 429, 5xx (but 501), and after a body that the
+ * server found damaged. A ranged read goes on behind the bytes that it has; a try that brought some does not count.
+ * Redirects are never followed.
  */
 #pragma once
 

@@ -23,6 +23,7 @@ struct _PvS3Client
   guint stall_seconds;
   guint pause_ms;               /* before the second try */
   gint answered;                /* atomic: 1 when the server has answered anything once */
+  gint away;                    /* atomic: 1 from a request that was given up until the server answers one */
   gint has_bucket;              /* atomic: 1 after the first 2xx */
   GMutex lock;
   GPtrArray *idle;              /* of CURL *: handles with their connections; under lock */
