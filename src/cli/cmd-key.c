@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/output.h"
+#include "cli/remote-argument.h"
 #include "store/store-keys.h"
 #include "util/error.h"
 
@@ -19,6 +20,7 @@ static const GOptionEntry options[] = {
   { "new-passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &opt_new_file, "The new pass phrase is in FILE", "FILE" },
   { "new-secret", 0, 0, G_OPTION_ARG_STRING, &opt_new_secret, "The new key is libvirt's secret UUID", "UUID" },
   { "scrypt-cost", 0, 0, G_OPTION_ARG_INT, &opt_cost, "Of a new pass phrase: scrypt takes 2^N KiB (default: 16)", "N" },
+  PV_REMOTE_ARGUMENT_OPTIONS,
   G_OPTION_ENTRY_NULL
 };
 
@@ -151,18 +153,46 @@ edit_keys (PvCli *cli, const char *verb, const char *argument, guint *number, GE
          && pv_store_keys_replace (store, *number, &format.key_slots[*number - 1], &slot, error);
 }
 
+/* Remotes have the keys of the store that pushed there first, until they are sent others. */
+static gboolean
+send_keys (PvCli *cli, const char *argument, GError **error)
+{
+  g_autoptr(PvStore) store = pv_cli_open_store (cli, 0, error);
+  g_autoptr(PvMirror) mirror = store != NULL ? pv_remote_argument_open (store, argument, NULL, error) : NULL;
+
+  if (mirror == NULL || !pv_mirror_send_format (mirror, cli->cancellable, error))
+    return FALSE;
+  if (cli->json)
+    {
+      g_autoptr(JsonBuilder) builder = json_builder_new ();
+
+      json_builder_begin_object (builder);
+      pv_json_string (builder, "remote", pv_mirror_name (mirror));
+      json_builder_end_object (builder);
+      pv_json_print (builder);
+    }
+  else
+    printf ("the keys of the store open remote '%s', and no others\n", pv_mirror_name (mirror));
+  return TRUE;
+}
+
 static gboolean
 check_command_line (char **args, GError **error)
 {
-  const char *const verbs[] = { "list", "add", "change", "remove", NULL };
+  const char *const verbs[] = { "list", "add", "change", "remove", "send", NULL };
+  gboolean sends = g_str_equal (args[0], "send");
   gboolean makes = g_str_equal (args[0], "add") || g_str_equal (args[0], "change");
 
   if (!g_strv_contains (verbs, args[0]))
-    return pv_throw (error, PV_ERROR_INVALID, "write 'pagevault key list', 'add', 'change' or 'remove'");
-  if (args[1] != NULL && !g_str_equal (args[0], "change") && !g_str_equal (args[0], "remove"))
+    return pv_throw (error, PV_ERROR_INVALID, "write 'pagevault key list', 'add', 'change', 'remove' or 'send'");
+  if (args[1] != NULL && !sends && !g_str_equal (args[0], "change") && !g_str_equal (args[0], "remove"))
     return pv_throw (error, PV_ERROR_INVALID, "too many arguments: write 'pagevault key %s'", args[0]);
   if (args[1] == NULL && g_str_equal (args[0], "remove"))
     return pv_throw (error, PV_ERROR_INVALID, "an argument is missing: write 'pagevault key remove NUMBER'");
+  if (args[1] == NULL && sends)
+    return pv_throw (error, PV_ERROR_INVALID, "an argument is missing: write 'pagevault key send REMOTE'");
+  if (sends && !pv_remote_argument_check (args[1], error))
+    return FALSE;
   if (!makes && (opt_new_file != NULL || opt_new_secret != NULL))
     return pv_throw (error, PV_ERROR_INVALID, "--new-passphrase-file and --new-secret go with 'add' and 'change'");
   if (opt_new_file != NULL && opt_new_secret != NULL)
@@ -180,6 +210,8 @@ run_key (PvCli *cli, char **args, GError **error)
   pv_cli_set_subject (cli, args[0]);
   if (g_str_equal (args[0], "list"))
     return list_keys (cli, error) ? PV_EXIT_OK : PV_EXIT_FAILED;
+  if (g_str_equal (args[0], "send"))
+    return send_keys (cli, args[1], error) ? PV_EXIT_OK : PV_EXIT_FAILED;
   if (!edit_keys (cli, args[0], args[1], &number, error))
     return PV_EXIT_FAILED;
   if (cli->json)
@@ -200,12 +232,13 @@ run_key (PvCli *cli, char **args, GError **error)
 
 const PvCommand pv_command_key = {
   .name = "key",
-  .arguments = "list|add|change [NUMBER]|remove NUMBER",
+  .arguments = "list|add|change [NUMBER]|remove NUMBER|send REMOTE",
   .summary = "List and change what opens an encrypted store",
   .details = "Every key opens the whole store; up to eight pass phrases and libvirt secrets can be keys of\n"
              "it at the same time. Changing them rewrites no data, and the last one cannot be removed.\n"
              "'change' without NUMBER changes the one that the store was opened with. A secret has 32 bytes\n"
-             "or more that nobody can guess. 'list' needs no key.\n"
+             "or more that nobody can guess. 'list' needs no key. A remote keeps the keys of the store that\n"
+             "pushed there first, until 'send' puts those of this store in their place.\n"
              "\n"
              "Whoever knew a removed pass phrase and has an old copy of STORE/format can still open the store.\n"
              "\n"
@@ -214,7 +247,8 @@ const PvCommand pv_command_key = {
              "  pagevault --passphrase-file old.txt key change --new-passphrase-file new.txt\n"
              "  pagevault key add --new-secret 6b5c0ae8-9b4e-4d5d-8e6e-1a2b3c4d5e6f\n"
              "\n"
-             "Keys of --json: list: keys (an array of number, kind, secret, scrypt_cost, time); others: number.",
+             "Keys of --json: list: keys (an array of number, kind, secret, scrypt_cost, time); send: remote;\n"
+             "others: number.",
   .min_args = 1,
   .max_args = 2,
   .options = options,

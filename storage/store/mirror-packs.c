@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "store/damage.h"
 #include "store/mirror-private.h"
 #include "util/error.h"
 
@@ -108,9 +109,23 @@ read_list (PvRemote *remote, const char *key, GCancellable *cancellable, GError 
   return list;
 }
 
+/* Tells of the damage where somebody listens; else, and for all that is no damage, FALSE. */
+static gboolean
+tell_damage (const ListKey *key, const GError *why, PvMirrorDamagedFunc damaged, gpointer data)
+{
+  PvPackListKind kind;
+  PvName snapshot;
+
+  if (damaged == NULL || !pv_is_damage (why))
+    return FALSE;
+  parse_list_key (key->key, &kind, &snapshot);
+  damaged (key->key, key->mtime, &snapshot, why, data);
+  return TRUE;
+}
+
 gboolean
-pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, gpointer data,
-                     GCancellable *cancellable, GError **error)
+pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, PvMirrorDamagedFunc damaged,
+                     gpointer data, GCancellable *cancellable, GError **error)
 {
   g_autoptr(GArray) keys = g_array_new (FALSE, FALSE, sizeof (ListKey));
   g_autoptr(PvRemote) remote = pv_mirror_remote (self, error);
@@ -124,7 +139,7 @@ pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, 
       g_autoptr(GError) why = NULL;
       g_autoptr(PvPackList) list = read_list (remote, key->key, cancellable, &why);
 
-      if (why != NULL)
+      if (why != NULL && !tell_damage (key, why, damaged, data))
         return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
       if (list != NULL && !func (key->key, key->mtime, list, data, error))
         return FALSE;
@@ -258,6 +273,20 @@ update_index (PvMirror *self, GHashTable *packs, GError **error)
          && set_states (self, TRUE, condemned, error);
 }
 
+/* What a damaged list condemned is not known, so nothing may be relied upon. */
+static gboolean
+each_condemned (PvMirror *self, View *view, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GError) why = NULL;
+
+  if (pv_mirror_each_list (self, CONDEMNED_PREFIX, note_condemned, NULL, view, cancellable, &why))
+    return TRUE;
+  if (pv_is_damage (why))
+    return pv_corrupt (error, "%s: run 'pagevault prune --remote', which puts another list in its place", why->message);
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
+}
+
 GHashTable *
 pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error)
 {
@@ -271,7 +300,7 @@ pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error)
     return NULL;
   guard = pv_mirror_lock (self, error);
   if (guard < 0
-      || !pv_mirror_each_list (self, CONDEMNED_PREFIX, note_condemned, &view, cancellable, error)
+      || !each_condemned (self, &view, cancellable, error)
       || !pv_remote_list (remote, PACKS_PREFIX, NULL, note_pack, &view, cancellable, error))
     return NULL;
   remember_generations (self, packs);

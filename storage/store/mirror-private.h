@@ -70,10 +70,13 @@ GHashTable *pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GEr
 char *pv_mirror_token (void);
 
 /* Calls @func for each pack list below @prefix ("needs/" or "condemned/"): @mtime: when it was written, in seconds, by
- * the remote's clock. A list that is not one is an error, unless it is gone meanwhile. */
+ * the remote's clock. For a list that is none @damaged is called, @snapshot being the one of its key; where that is
+ * NULL it is an error. */
 typedef gboolean (*PvMirrorListFunc) (const char *key, gint64 mtime, PvPackList *list, gpointer data, GError **error);
-gboolean pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, gpointer data,
-                              GCancellable *cancellable, GError **error);
+typedef void (*PvMirrorDamagedFunc) (const char *key, gint64 mtime, const PvName *snapshot, const GError *why,
+                                     gpointer data);
+gboolean pv_mirror_each_list (PvMirror *self, const char *prefix, PvMirrorListFunc func, PvMirrorDamagedFunc damaged,
+                              gpointer data, GCancellable *cancellable, GError **error);
 
 /* --- what is in them (mirror-tables.c) ---------------------------------------------------------------------------- */
 
@@ -91,8 +94,9 @@ gboolean pv_mirror_learn_packs (PvMirror *self, GArray *packs, GArray *failed, P
                                 gpointer data, GCancellable *cancellable, GError **error);
 
 /* (transfer full) (element-type PvRemotePack): what the pack lists of snapshot @id name, sorted; a pack may be there
- * more than once. */
-GArray *pv_mirror_needs (PvMirror *self, const PvName *id, GCancellable *cancellable, GError **error);
+ * more than once. @damaged: (element-type utf8): keys of lists that are damaged are appended. */
+GArray *pv_mirror_needs (PvMirror *self, const PvName *id, GPtrArray *damaged, GCancellable *cancellable,
+                         GError **error);
 
 /* The working set of a snapshot (docs/format-working-set.md), which may be missing and is not interpreted here: puts it
  * beside the snapshot in the remote, or fetches it from there unless there is one here. What fails is left: it only

@@ -356,24 +356,59 @@ pv_mirror_fetch_block (const PvName *name, guint64 offset, gsize size, gpointer 
 
 /* --- a whole snapshot --------------------------------------------------------------------------------------------- */
 
+typedef struct
+{
+  GArray *packs;
+  GPtrArray *damaged;
+} Needs;
+
 static gboolean
 note_needs (const char *key, gint64 mtime, PvPackList *list, gpointer data, GError **error)
 {
-  g_array_append_vals (data, list->packs->data, list->packs->len);
+  g_array_append_vals (((Needs *) data)->packs, list->packs->data, list->packs->len);
   return TRUE;
 }
 
+static void
+note_damaged (const char *key, gint64 mtime, const PvName *snapshot, const GError *why, gpointer data)
+{
+  g_ptr_array_add (((Needs *) data)->damaged, g_strdup (key));
+}
+
 GArray *
-pv_mirror_needs (PvMirror *self, const PvName *id, GCancellable *cancellable, GError **error)
+pv_mirror_needs (PvMirror *self, const PvName *id, GPtrArray *damaged, GCancellable *cancellable, GError **error)
 {
   g_autoptr(GArray) packs = g_array_new (FALSE, FALSE, sizeof (PvRemotePack));
   g_autofree char *hex = pv_name_to_hex (id);
   g_autofree char *prefix = g_strdup_printf ("needs/%s/", hex);
+  Needs needs = { packs, damaged };
 
-  if (!pv_mirror_each_list (self, prefix, note_needs, packs, cancellable, error))
+  if (!pv_mirror_each_list (self, prefix, note_needs, note_damaged, &needs, cancellable, error))
     return NULL;
   g_array_sort (packs, pv_remote_pack_compare);
   return g_steal_pointer (&packs);
+}
+
+/* All packs there are: one look at each finds what a snapshot needs of which that is not told. */
+static GArray *
+all_packs (PvMirror *self, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GHashTable) view = pv_mirror_view_packs (self, cancellable, error);
+  GArray *packs = view != NULL ? g_array_new (FALSE, FALSE, sizeof (PvRemotePack)) : NULL;
+  GHashTableIter iter;
+  gpointer value;
+
+  if (view == NULL)
+    return NULL;
+  g_hash_table_iter_init (&iter, view);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const PvMirrorPack *pack = value;
+      PvRemotePack wanted = { pack->name, pack->size, pack->generation };
+
+      g_array_append_val (packs, wanted);
+    }
+  return packs;
 }
 
 gboolean
@@ -381,11 +416,17 @@ pv_mirror_prepare (PvMirror *self, PvSnapshot *snapshot, GCancellable *cancellab
 {
   g_autofree char *hex = pv_name_to_hex (pv_snapshot_id (snapshot));
   g_autofree char *ready = g_build_filename (self->ready, hex, NULL);
+  g_autoptr(GPtrArray) damaged = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GArray) packs = NULL;
 
   if (access (ready, F_OK) == 0)
     return TRUE;
-  packs = pv_mirror_needs (self, pv_snapshot_id (snapshot), cancellable, error);
+  packs = pv_mirror_needs (self, pv_snapshot_id (snapshot), damaged, cancellable, error);
+  if (packs != NULL && (damaged->len > 0 || packs->len == 0))
+    {
+      g_array_unref (packs);
+      packs = all_packs (self, cancellable, error);
+    }
   if (packs == NULL
       || !pv_mirror_learn_packs (self, packs, NULL, NULL, NULL, cancellable, error))
     {

@@ -260,3 +260,22 @@ pv_mirror_check_format (PvMirror *self, gboolean make, GCancellable *cancellable
     }
   return check_matches (self, &format, error) && check_same (self, marker, &format, error);
 }
+
+gboolean
+pv_mirror_send_format (PvMirror *self, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *path = g_build_filename (self->store, "format", NULL);
+  g_autoptr(PvRemote) remote = pv_mirror_remote (self, error);
+  g_autoptr(GBytes) marker = NULL;
+  PvStoreFormat format;
+
+  if (remote == NULL || !pv_mirror_check_format (self, FALSE, cancellable, error))
+    return FALSE;
+  marker = pv_read_file (path, PV_STORE_FORMAT_MAX, error);
+  if (marker == NULL || !pv_store_format_parse (marker, &format, error))
+    return FALSE;
+  if (format.n_key_slots == 0)
+    return pv_throw (error, PV_ERROR_INVALID, "the store is not encrypted: there are no keys to send");
+  return pv_remote_put (remote, FORMAT_KEY, marker, PV_REMOTE_PUT_DEFAULT, cancellable, error)
+         && check_same (self, marker, &format, error);
+}

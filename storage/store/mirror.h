@@ -28,6 +28,10 @@ const char *pv_mirror_name (PvMirror *self);
  * was. @make: writes the marker of this store when there is none; else that is PV_ERROR_NOT_FOUND. */
 gboolean pv_mirror_check_format (PvMirror *self, gboolean make, GCancellable *cancellable, GError **error);
 
+/* Puts the marker of this encrypted store, with its key slots, in the place of the remote's. PV_ERROR_INVALID when the
+ * remote is not one of this store. */
+gboolean pv_mirror_send_format (PvMirror *self, GCancellable *cancellable, GError **error);
+
 /* Brings the list of snapshots up to date. Objects that are not what they should be, and snapshots whose name is taken
  * by another one, are left out: a sentence each in @warnings (element-type utf8). */
 gboolean pv_mirror_refresh_snapshots (PvMirror *self, GPtrArray *warnings, GCancellable *cancellable, GError **error);

@@ -13,6 +13,7 @@
 #include "util/fault.h"
 
 #define PACKS_MAX (1u << 20)
+#define SWEEP_SECONDS (24u * 3600u) /* an upload that began before that is given up */
 
 /* A pack list as it was found. */
 typedef struct
@@ -21,6 +22,14 @@ typedef struct
   PvPackList *list;
   gboolean old; /* not written anew for the grace period */
 } Found;
+
+/* A list of needs that is none. */
+typedef struct
+{
+  char *key;       /* (owned) */
+  PvName snapshot; /* as the key says */
+  gboolean old;
+} Damaged;
 
 typedef struct
 {
@@ -36,6 +45,8 @@ typedef struct
   GArray *needs;         /* (owned): of Found */
   GHashTable *snapshots; /* (owned): of PvName */
   GPtrArray *stray;      /* (owned): keys of working sets to remove */
+  GArray *damaged;       /* (owned): of Damaged: lists of needs */
+  GPtrArray *unread;     /* (owned): keys of lists of condemned packs that are none */
   GHashTable *live;      /* (owned): of PvRemotePack (not owned): needed */
 } Prune;
 
@@ -49,8 +60,16 @@ found_clear (gpointer data)
 }
 
 static void
+damaged_clear (gpointer data)
+{
+  g_free (((Damaged *) data)->key);
+}
+
+static void
 prune_clear (Prune *self)
 {
+  g_clear_pointer (&self->damaged, g_array_unref);
+  g_clear_pointer (&self->unread, g_ptr_array_unref);
   g_clear_pointer (&self->stray, g_ptr_array_unref);
   g_clear_pointer (&self->live, g_hash_table_unref);
   g_clear_pointer (&self->snapshots, g_hash_table_unref);
@@ -79,13 +98,18 @@ note_pack (const PvRemoteEntry *entry, gpointer data, GError **error)
 
 /* The later of what writer and remote say counts: a clock that is behind only makes it wait. */
 static gboolean
+is_old (Prune *self, gint64 time, gint64 mtime)
+{
+  time = MAX (time, mtime * G_USEC_PER_SEC);
+  return self->now > time && (guint64) (self->now - time) / G_USEC_PER_SEC >= self->grace;
+}
+
+static gboolean
 note_list (const char *key, gint64 mtime, PvPackList *list, gpointer data, GError **error)
 {
   Prune *self = data;
-  gint64 time = MAX (list->time, mtime * G_USEC_PER_SEC);
-  Found found = { g_strdup (key), pv_pack_list_new (list->kind, &list->snapshot), FALSE };
+  Found found = { g_strdup (key), pv_pack_list_new (list->kind, &list->snapshot), is_old (self, list->time, mtime) };
 
-  found.old = self->now > time && (guint64) (self->now - time) / G_USEC_PER_SEC >= self->grace;
   found.list->time = list->time;
   g_array_append_vals (found.list->packs, list->packs->data, list->packs->len);
   if (list->kind == PV_PACK_LIST_NEEDS)
@@ -95,11 +119,53 @@ note_list (const char *key, gint64 mtime, PvPackList *list, gpointer data, GErro
   return TRUE;
 }
 
+static void
+note_damaged (const char *key, gint64 mtime, const PvName *snapshot, const GError *why, gpointer data)
+{
+  Prune *self = data;
+  Damaged damaged = { g_strdup (key), *snapshot, is_old (self, 0, mtime) };
+
+  g_array_append_val (self->damaged, damaged);
+}
+
+static void
+note_unread (const char *key, gint64 mtime, const PvName *snapshot, const GError *why, gpointer data)
+{
+  g_ptr_array_add (((Prune *) data)->unread, g_strdup (key));
+}
+
 /* Of a snapshot that is there, or of a push that may be under way. */
 static gboolean
 is_live (Prune *self, const Found *needs)
 {
   return !needs->old || g_hash_table_contains (self->snapshots, &needs->list->snapshot);
+}
+
+static void
+note_needed (Prune *self, const Found *needs)
+{
+  for (guint i = 0; i < needs->list->packs->len; i++)
+    g_hash_table_add (self->live, &g_array_index (needs->list->packs, PvRemotePack, i));
+}
+
+/* A snapshot whose needs were not among those read may have been pushed since. They were written before it, so they are
+ * there now. */
+static gboolean
+find_late (Prune *self, const PvName *id, GError **error)
+{
+  g_autofree char *hex = pv_name_to_hex (id);
+  g_autofree char *prefix = g_strdup_printf ("needs/%s/", hex);
+  g_autofree char *key = pv_mirror_snapshot_key (id);
+  guint n = self->needs->len;
+
+  if (!pv_mirror_each_list (self->mirror, prefix, note_list, note_damaged, self, self->cancellable, error))
+    return FALSE;
+  for (guint i = n; i < self->needs->len; i++)
+    note_needed (self, &g_array_index (self->needs, Found, i));
+  return self->needs->len > n
+         || pv_corrupt (error, "nothing was removed, because it cannot be told which packs '%s' of remote '%s' needs:"
+                               " push that snapshot again, or delete it there",
+                        key, pv_mirror_name (self->mirror));
 }
 
 /* What is needed; every snapshot must have said it. */
@@ -115,19 +181,33 @@ find_live (Prune *self, GError **error)
       const Found *needs = &g_array_index (self->needs, Found, i);
 
       g_hash_table_add (told, &needs->list->snapshot);
-      for (guint j = 0; is_live (self, needs) && j < needs->list->packs->len; j++)
-        g_hash_table_add (self->live, &g_array_index (needs->list->packs, PvRemotePack, j));
+      if (is_live (self, needs))
+        note_needed (self, needs);
     }
   g_hash_table_iter_init (&iter, self->snapshots);
   while (g_hash_table_iter_next (&iter, &id, NULL))
-    if (!g_hash_table_contains (told, id))
-      {
-        g_autofree char *key = pv_mirror_snapshot_key (id);
+    if (!g_hash_table_contains (told, id) && !find_late (self, id, error))
+      return FALSE;
+  return TRUE;
+}
 
-        return pv_corrupt (error, "nothing was removed, because it cannot be told which packs '%s' of remote '%s'"
+/* A damaged list of a snapshot that is there may be the one that counts. One of a push that is under way is written
+ * again; else it is of no use any more. */
+static gboolean
+judge_damaged (Prune *self, GError **error)
+{
+  for (guint i = 0; i < self->damaged->len; i++)
+    {
+      const Damaged *damaged = &g_array_index (self->damaged, Damaged, i);
+      g_autofree char *key = pv_mirror_snapshot_key (&damaged->snapshot);
+
+      if (g_hash_table_contains (self->snapshots, &damaged->snapshot))
+        return pv_corrupt (error, "nothing was removed, because '%s' of remote '%s' is damaged, which tells what '%s'"
                                   " needs: push that snapshot again, or delete it there",
-                           key, pv_mirror_name (self->mirror));
-      }
+                           damaged->key, pv_mirror_name (self->mirror), key);
+      if (damaged->old)
+        g_ptr_array_add (self->stray, g_strdup (damaged->key));
+    }
   return TRUE;
 }
 
@@ -135,14 +215,14 @@ static gboolean
 look (Prune *self, GError **error)
 {
   if (!pv_remote_list (self->remote, "packs/", NULL, note_pack, self, self->cancellable, error)
-      || !pv_mirror_each_list (self->mirror, "condemned/", note_list, self, self->cancellable, error)
-      || !pv_mirror_each_list (self->mirror, "needs/", note_list, self, self->cancellable, error))
+      || !pv_mirror_each_list (self->mirror, "condemned/", note_list, note_unread, self, self->cancellable, error)
+      || !pv_mirror_each_list (self->mirror, "needs/", note_list, note_damaged, self, self->cancellable, error))
     {
       g_prefix_error (error, "nothing was removed: ");
       return FALSE;
     }
   self->snapshots = pv_mirror_snapshot_ids (self->mirror, self->cancellable, error);
-  return self->snapshots != NULL && find_live (self, error);
+  return self->snapshots != NULL && judge_damaged (self, error) && find_live (self, error);
 }
 
 /* --- removing ----------------------------------------------------------------------------------------------------- */
@@ -244,6 +324,16 @@ remove_working_sets (Prune *self, GError **error)
   return TRUE;
 }
 
+/* All that they condemned, and nobody needs, the list that was just written condemns. */
+static gboolean
+remove_unread (Prune *self, GError **error)
+{
+  for (guint i = 0; i < self->unread->len; i++)
+    if (!remove_object (self, self->unread->pdata[i], error))
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 work (Prune *self, GError **error)
 {
@@ -268,8 +358,9 @@ work (Prune *self, GError **error)
         self->result->waiting_packs
             += g_hash_table_remove (there, &g_array_index (condemned->list->packs, PvRemotePack, j));
     }
-  return condemn (self, there, error)
-         && (self->dry_run || pv_remote_sweep (self->remote, self->grace, NULL, self->cancellable, error));
+  return condemn (self, there, error) && remove_unread (self, error)
+         && (self->dry_run
+             || pv_remote_sweep (self->remote, MAX (self->grace, SWEEP_SECONDS), NULL, self->cancellable, error));
 }
 
 gboolean
@@ -286,6 +377,9 @@ pv_mirror_prune (PvMirror *self, guint64 grace, gint64 now, gboolean dry_run, Pv
   prune.needs = g_array_new (FALSE, FALSE, sizeof (Found));
   g_array_set_clear_func (prune.condemned, found_clear);
   g_array_set_clear_func (prune.needs, found_clear);
+  prune.damaged = g_array_new (FALSE, FALSE, sizeof (Damaged));
+  g_array_set_clear_func (prune.damaged, damaged_clear);
+  prune.unread = g_ptr_array_new_with_free_func (g_free);
   prune.stray = g_ptr_array_new_with_free_func (g_free);
   prune.live = g_hash_table_new (pv_remote_pack_hash, pv_remote_pack_equal);
   prune.remote = pv_mirror_remote (self, error);

@@ -25,6 +25,7 @@ typedef struct
   PvRemote *remote;       /* (owned) */
   PvSnapshot *snapshot;
   char *needs_key;        /* (owned) */
+  GPtrArray *damaged;     /* (owned) (element-type utf8): keys of lists of its needs that are none */
   PvPushPlan *plan;       /* (owned) (nullable) */
   gint64 written;         /* seconds since boot when the needs were written last */
   PvStoreProgressFunc progress;
@@ -38,6 +39,7 @@ push_clear (Push *self)
 {
   g_clear_pointer (&self->remote, pv_remote_unref);
   g_clear_pointer (&self->plan, pv_push_plan_free);
+  g_clear_pointer (&self->damaged, g_ptr_array_unref);
   g_free (self->needs_key);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Push, push_clear)
@@ -91,10 +93,11 @@ look (Push *self, GError **error)
   if (!pv_name_equal (pv_snapshot_id (there), pv_snapshot_id (self->snapshot)))
     return pv_throw (error, PV_ERROR_EXISTS, "remote '%s' has another snapshot of this name: delete it there first",
                      pv_mirror_name (self->mirror));
-  needs = pv_mirror_needs (self->mirror, pv_snapshot_id (there), self->cancellable, error);
+  needs = pv_mirror_needs (self->mirror, pv_snapshot_id (there), self->damaged, self->cancellable, error);
   if (needs == NULL)
     return FALSE;
-  self->result->was_there = needs->len > 0; /* what is needed is not told any more: it is told again */
+  /* what is needed is not told any more: it is told again */
+  self->result->was_there = needs->len > 0 && self->damaged->len == 0;
   return TRUE;
 }
 
@@ -261,6 +264,16 @@ push (Push *self, GError **error)
                    pv_mirror_name (self->mirror));
 }
 
+/* What they said is told by a list that is sound now. */
+static gboolean
+remove_damaged (Push *self, GError **error)
+{
+  for (guint i = 0; i < self->damaged->len; i++)
+    if (!pv_remote_delete (self->remote, self->damaged->pdata[i], self->cancellable, error))
+      return FALSE;
+  return TRUE;
+}
+
 gboolean
 pv_store_push (PvStore *store, PvMirror *mirror, PvSnapshot *snapshot, PvPushResult *result,
                PvStoreProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error)
@@ -269,10 +282,11 @@ pv_store_push (PvStore *store, PvMirror *mirror, PvSnapshot *snapshot, PvPushRes
                         .progress_data = data, .cancellable = cancellable, .result = result };
 
   *result = (PvPushResult){ 0 };
+  self.damaged = g_ptr_array_new_with_free_func (g_free);
   self.remote = pv_mirror_remote (mirror, error);
   if (self.remote == NULL || !look (&self, error))
     return FALSE;
-  if (!result->was_there && !push (&self, error))
+  if (!result->was_there && (!push (&self, error) || !remove_damaged (&self, error)))
     return FALSE;
   pv_mirror_send_working_set (mirror, pv_snapshot_id (snapshot), cancellable);
   return TRUE;

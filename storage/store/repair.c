@@ -169,6 +169,7 @@ typedef struct
   GHashTable *view;
   GArray *packs; /* (owned) (nullable): of PvRemotePack */
   guint missing;
+  GPtrArray *damaged; /* (not owned) (element-type utf8): keys of lists that are none */
 } Best;
 
 static gboolean
@@ -196,6 +197,27 @@ compare_list (const char *key, gint64 mtime, PvPackList *list, gpointer data, GE
 }
 
 static void
+note_damaged (const char *key, gint64 mtime, const PvName *snapshot, const GError *why, gpointer data)
+{
+  g_ptr_array_add (((Best *) data)->damaged, g_strdup (key));
+}
+
+/* Damaged lists are not needed where a sound one names packs that are all there. They go, if mending was asked for. */
+static gboolean
+mend_lists (Verify *self, Best *best, GError **error)
+{
+  if (self->store == NULL || best->packs == NULL || best->missing > 0)
+    return TRUE;
+  for (; best->damaged->len > 0; g_ptr_array_remove_index_fast (best->damaged, 0))
+    {
+      if (!pv_remote_delete (self->remote, best->damaged->pdata[0], self->cancellable, error))
+        return FALSE;
+      *self->n_repaired += 1;
+    }
+  return TRUE;
+}
+
+static void
 add_need (Verify *self, const PvRemotePack *pack, const char *full_name)
 {
   Need *need = g_hash_table_lookup (self->needs, &pack->name);
@@ -217,18 +239,21 @@ add_needs (Verify *self, PvSnapshot *snapshot, GError **error)
   g_autofree char *id = pv_name_to_hex (pv_snapshot_id (snapshot));
   g_autofree char *prefix = g_strdup_printf ("needs/%s/", id);
   g_autoptr(GPtrArray) hit = g_ptr_array_new ();
+  g_autoptr(GPtrArray) damaged = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GArray) packs = NULL;
-  g_autoptr(GError) why = NULL;
-  Best best = { .view = self->view };
+  Best best = { .view = self->view, .damaged = damaged };
+  gboolean done;
 
   g_ptr_array_add (hit, (gpointer) full_name);
-  (void) pv_mirror_each_list (self->mirror, prefix, compare_list, &best, self->cancellable, &why);
+  done = pv_mirror_each_list (self->mirror, prefix, compare_list, note_damaged, &best, self->cancellable, error);
   packs = best.packs;
-  if (why != NULL && !pv_is_damage (why))
-    return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
-  if (why != NULL || packs == NULL)
+  if (!done || !mend_lists (self, &best, error))
+    return FALSE;
+  for (guint i = 0; i < best.damaged->len; i++)
+    report_damage (self, g_strdup (best.damaged->pdata[i]), "it is no list of packs: push the snapshot again", hit);
+  if (packs == NULL && best.damaged->len == 0)
     report_damage (self, g_strdup_printf ("snapshot %s", full_name),
-                   why != NULL ? why->message : "it is not told which packs it needs: push it again", hit);
+                   "it is not told which packs it needs: push it again", hit);
   for (guint i = 0; packs != NULL && i < packs->len; i++)
     add_need (self, &g_array_index (packs, PvRemotePack, i), full_name);
   return TRUE;
