@@ -101,9 +101,9 @@ def spread(values, unit):
     return f"{figure(statistics.median(values))} {unit} ({figure(min(values))}–{figure(max(values))})"
 
 
-def run(*argv, env=None, **options):
+def run(*argv, env=None, stdin_text="", **options):
     """Runs a program that must succeed; its standard output, or what it said when it failed."""
-    done = subprocess.run(argv, env=None if env is None else {**os.environ, **env}, stdin=subprocess.DEVNULL,
+    done = subprocess.run(argv, env=None if env is None else {**os.environ, **env}, input=stdin_text.encode(),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, **options)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
