@@ -124,7 +124,8 @@ const PvCommand pv_command_mount = {
   .arguments = "[DIR]",
   .summary = "Serve the disks of all snapshots as files",
   .details = "DIR/DOMAIN@NAME.TARGET.raw is a disk as it was at the snapshot's instant: read-only, for\n"
-             "'qemu-img', a loop device, or as the base of an overlay. The serving process goes on in the\n"
+             "'qemu-img', a loop device, or as the base of an overlay. Those of attached remotes are there, too,\n"
+             "and are read from there, piece by piece. The serving process goes on in the\n"
              "background until 'umount DIR'. Without DIR it is the directory that 'restore --disks overlay'\n"
              "uses, which is printed.\n"
              "\n"

@@ -249,7 +249,7 @@ find_snapshot (PvFreshDisks *self, const char *id, const char *full, GError **er
 
   if (!pv_snapshot_name_parse (full, &domain, &name, error))
     return NULL;
-  snapshot = pv_store_lookup (self->store, domain, name, error);
+  snapshot = pv_store_look_up_known (self->store, domain, name, error);
   if (snapshot == NULL)
     return NULL;
   hex = pv_name_to_hex (pv_snapshot_id (snapshot));

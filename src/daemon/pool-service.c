@@ -163,7 +163,12 @@ find_image (PvPoolService *self, const char *name, int *result)
   *result = -ENOENT;
   if (!parse_name (name, &domain, &snapshot_name, NULL))
     return NULL;
-  snapshot = pv_store_lookup (self->store, domain, snapshot_name, &error);
+  snapshot = pv_store_look_up_known (self->store, domain, snapshot_name, &error);
+  if (snapshot != NULL && !pv_store_prepare (self->store, snapshot, NULL, &error))
+    {
+      *result = tell (name, error);
+      return NULL;
+    }
   if (snapshot == NULL && !g_error_matches (error, PV_ERROR, PV_ERROR_NOT_FOUND))
     *result = tell (name, error);
   if (snapshot == NULL || !pv_served_images_can (snapshot))

@@ -59,7 +59,7 @@ find_disk (PvMount *self, const char *path, PvSnapshot **snapshot, const PvVolum
 
   if (*path != '/' || !pv_disk_name_parse (path + 1, &domain, &name, &target))
     return -ENOENT;
-  *snapshot = pv_store_lookup (self->store, domain, name, &error);
+  *snapshot = pv_store_look_up_known (self->store, domain, name, &error);
   if (*snapshot == NULL)
     return errno_of (error);
   *volume = pv_snapshot_find_volume (*snapshot, PV_VOLUME_DISK, target);
@@ -203,13 +203,16 @@ list_disks (void *buffer, fuse_fill_dir_t fill, GPtrArray *snapshots)
     }
 }
 
+/* A pool of libvirt reads from all that it lists: there it is only what is here. What attached remotes have is there by
+ * its name. */
 static int
 do_readdir (const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset, struct fuse_file_info *file,
             enum fuse_readdir_flags flags)
 {
   PvMount *self = this_mount ();
   g_autoptr(GError) error = NULL;
-  g_autoptr(GPtrArray) snapshots = pv_store_list (self->store, NULL, &error);
+  g_autoptr(GPtrArray) snapshots = self->files == NULL ? pv_store_list_known (self->store, &error)
+                                                       : pv_store_list (self->store, NULL, &error);
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   int result;
 
@@ -276,7 +279,8 @@ open_disk (PvMount *self, const char *path, struct fuse_file_info *file)
   open = g_new0 (OpenFile, 1);
   open->volume = volume;
   open->snapshot = g_steal_pointer (&snapshot);
-  open->pin = pv_store_pin (self->store, open->snapshot, &error);
+  if (pv_store_prepare (self->store, open->snapshot, NULL, &error))
+    open->pin = pv_store_pin (self->store, open->snapshot, &error);
   open->reader = open->pin != NULL ? pv_volume_reader_new (self->store, volume, &error) : NULL;
   if (open->reader == NULL)
     {

@@ -199,18 +199,52 @@ give_handle (PvS3Client *self, CURL *handle)
     curl_easy_cleanup (handle);
 }
 
-/* SHA-256 of what is sent, in hexadecimal digits. */
+static void
+write_digests (EVP_MD_CTX *sha256, EVP_MD_CTX *md5, PvS3Digests *digests)
+{
+  guint8 digest[EVP_MAX_MD_SIZE];
+  g_autofree char *text = NULL;
+  guint size = 0;
+
+  EVP_DigestFinal_ex (sha256, digest, NULL);
+  for (guint i = 0; i < 32; i++)
+    g_snprintf (digests->sha256 + 2 * i, 3, "%02x", digest[i]);
+  digests->md5[0] = '\0';
+  if (md5 == NULL || EVP_DigestFinal_ex (md5, digest, &size) != 1)
+    return;
+  text = g_base64_encode (digest, size);
+  g_strlcpy (digests->md5, text, sizeof digests->md5);
+}
+
+/* A host may forbid MD5: then NULL. */
+static EVP_MD_CTX *
+make_md5 (const PvS3Request *request)
+{
+  EVP_MD_CTX *context = strcmp (request->method, "PUT") == 0 ? EVP_MD_CTX_new () : NULL;
+
+  if (context == NULL || EVP_DigestInit_ex (context, EVP_md5 (), NULL) == 1)
+    return context;
+  EVP_MD_CTX_free (context);
+  return NULL;
+}
+
 static gboolean
-digest_body (const PvS3Request *request, char payload[65], GError **error)
+add_bytes (EVP_MD_CTX *sha256, EVP_MD_CTX *md5, gconstpointer data, gsize size)
+{
+  return EVP_DigestUpdate (sha256, data, size) == 1 && (md5 == NULL || EVP_DigestUpdate (md5, data, size) == 1);
+}
+
+/* Of what is sent. */
+static gboolean
+digest_body (const PvS3Request *request, PvS3Digests *digests, GError **error)
 {
   g_autofree guint8 *buffer = NULL;
-  guint8 digest[EVP_MAX_MD_SIZE];
-  EVP_MD_CTX *context = EVP_MD_CTX_new ();
+  EVP_MD_CTX *context = EVP_MD_CTX_new (), *md5 = make_md5 (request);
   gboolean ok = EVP_DigestInit_ex (context, EVP_sha256 (), NULL) == 1;
 
   g_assert (ok);
   if (request->body != NULL)
-    EVP_DigestUpdate (context, g_bytes_get_data (request->body, NULL), g_bytes_get_size (request->body));
+    add_bytes (context, md5, g_bytes_get_data (request->body, NULL), g_bytes_get_size (request->body));
   else if (request->body_size > 0)
     {
       buffer = g_malloc (1 << 20);
@@ -220,13 +254,12 @@ digest_body (const PvS3Request *request, char payload[65], GError **error)
 
           ok = pv_remote_go_on (request->cancellable, error)
                && pv_pread_exact (request->fd, buffer, n, request->body_offset + at, request->key, error)
-               && EVP_DigestUpdate (context, buffer, n) == 1;
+               && add_bytes (context, md5, buffer, n);
         }
     }
-  EVP_DigestFinal_ex (context, digest, NULL);
+  write_digests (context, md5, digests);
   EVP_MD_CTX_free (context);
-  for (guint i = 0; i < 32; i++)
-    g_snprintf (payload + 2 * i, 3, "%02x", digest[i]);
+  EVP_MD_CTX_free (md5);
   return ok;
 }
 
@@ -264,13 +297,13 @@ gboolean
 pv_s3_client_perform (PvS3Client *self, const PvS3Request *request, PvS3Answer *answer, GError **error)
 {
   PvS3Request sized = *request;
-  char payload[65];
+  PvS3Digests digests;
   PvS3Outcome outcome;
   guint n_tries = 0;
 
   if (request->body != NULL)
     sized.body_size = g_bytes_get_size (request->body);
-  if (!digest_body (&sized, payload, error))
+  if (!digest_body (&sized, &digests, error))
     return FALSE;
   for (;;)
     {
@@ -278,7 +311,7 @@ pv_s3_client_perform (PvS3Client *self, const PvS3Request *request, PvS3Answer *
       guint64 received = answer->received;
       CURL *handle = take_handle (self);
 
-      outcome = pv_s3_transfer (self, handle, &sized, payload, answer, &local);
+      outcome = pv_s3_transfer (self, handle, &sized, &digests, answer, &local);
       give_handle (self, handle);
       if (outcome == PV_S3_DONE)
         {

@@ -36,9 +36,16 @@ typedef enum
   PV_S3_FAILED, /* will not */
 } PvS3Outcome;
 
-/* One try. @payload: hexadecimal SHA-256 of the body. Unless DONE, @error is set, with the message for the case that
+/* Of the body of a request. */
+typedef struct
+{
+  char sha256[65]; /* hexadecimal: what is signed */
+  char md5[25];    /* base64; "" where OpenSSL has none: buckets with object lock take nothing without it */
+} PvS3Digests;
+
+/* One try. Unless DONE, @error is set, with the message for the case that
  * this was the last try. */
-PvS3Outcome pv_s3_transfer (PvS3Client *self, CURL *handle, const PvS3Request *request, const char *payload,
+PvS3Outcome pv_s3_transfer (PvS3Client *self, CURL *handle, const PvS3Request *request, const PvS3Digests *digests,
                             PvS3Answer *answer, GError **error);
 
 /* What an answer other than 2xx means: sets @error, with a sentence that says what to do. */

@@ -331,9 +331,9 @@ set_method (Transfer *self)
 }
 
 static struct curl_slist *
-make_headers (const PvS3Client *client, const PvS3Request *request, const char *payload)
+make_headers (const PvS3Client *client, const PvS3Request *request, const PvS3Digests *digests)
 {
-  g_autofree char *digest = g_strconcat ("x-amz-content-sha256: ", payload, NULL);
+  g_autofree char *digest = g_strconcat ("x-amz-content-sha256: ", digests->sha256, NULL);
   struct curl_slist *headers = curl_slist_append (NULL, digest);
 
   if (client->credentials->session_token != NULL)
@@ -341,6 +341,12 @@ make_headers (const PvS3Client *client, const PvS3Request *request, const char *
       g_autofree char *token = g_strconcat ("x-amz-security-token: ", client->credentials->session_token, NULL);
 
       headers = curl_slist_append (headers, token);
+    }
+  if (digests->md5[0] != '\0')
+    {
+      g_autofree char *md5 = g_strconcat ("Content-MD5: ", digests->md5, NULL);
+
+      headers = curl_slist_append (headers, md5);
     }
   if (strcmp (request->method, "POST") == 0)
     headers = curl_slist_append (headers, "Content-Type: application/xml");
@@ -426,11 +432,11 @@ judge_transfer (Transfer *self, CURLcode code, const char *detail, GError **erro
 }
 
 PvS3Outcome
-pv_s3_transfer (PvS3Client *self, CURL *handle, const PvS3Request *request, const char *payload, PvS3Answer *answer,
-                GError **error)
+pv_s3_transfer (PvS3Client *self, CURL *handle, const PvS3Request *request, const PvS3Digests *digests,
+                PvS3Answer *answer, GError **error)
 {
   g_auto(Transfer) transfer = { .client = self, .handle = handle, .request = request, .answer = answer };
-  struct curl_slist *headers = make_headers (self, request, payload);
+  struct curl_slist *headers = make_headers (self, request, digests);
   char detail[CURL_ERROR_SIZE] = "";
   CURLcode code;
 

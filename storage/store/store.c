@@ -425,49 +425,6 @@ pv_store_lookup (PvStore *self, const char *domain, const char *name, GError **e
   return NULL;
 }
 
-/* (nullable): a snapshot of an attached remote, made ready to be read. @refresh: asks the remotes what they have. */
-static PvSnapshot *
-find_attached (PvStore *self, const char *domain, const char *name, gboolean refresh, GCancellable *cancellable,
-               GError **error)
-{
-  for (guint i = 0; i < self->mirrors->len; i++)
-    {
-      g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
-      g_autoptr(PvSnapshot) snapshot = NULL;
-      g_autoptr(GError) why = NULL;
-
-      if (refresh && !pv_mirror_refresh_snapshots (self->mirrors->pdata[i], warnings, cancellable, error))
-        return NULL;
-      snapshot = pv_mirror_find (self->mirrors->pdata[i], domain, name, &why);
-      if (why != NULL)
-        return g_propagate_error (error, g_steal_pointer (&why)), NULL;
-      if (snapshot != NULL)
-        return pv_mirror_prepare (self->mirrors->pdata[i], snapshot, cancellable, error) ? g_steal_pointer (&snapshot)
-                                                                                         : NULL;
-    }
-  return NULL;
-}
-
-PvSnapshot *
-pv_store_find (PvStore *self, const char *domain, const char *name, GCancellable *cancellable, GError **error)
-{
-  g_autoptr(GError) local = NULL, remote = NULL;
-  PvSnapshot *snapshot = pv_store_lookup (self, domain, name, &local);
-
-  if (snapshot != NULL || !g_error_matches (local, PV_ERROR, PV_ERROR_NOT_FOUND))
-    {
-      if (snapshot == NULL)
-        g_propagate_error (error, g_steal_pointer (&local));
-      return snapshot;
-    }
-  snapshot = find_attached (self, domain, name, FALSE, cancellable, &remote);
-  if (snapshot == NULL && remote == NULL)
-    snapshot = find_attached (self, domain, name, TRUE, cancellable, &remote);
-  if (snapshot == NULL)
-    g_propagate_error (error, remote != NULL ? g_steal_pointer (&remote) : g_steal_pointer (&local));
-  return snapshot;
-}
-
 GPtrArray *
 pv_store_mirrors (PvStore *self)
 {

@@ -52,6 +52,12 @@ PvSnapshot *pv_store_lookup (PvStore *self, const char *domain, const char *name
  * what is not here comes from there. Asks them when nobody here knows the snapshot. */
 PvSnapshot *pv_store_find (PvStore *self, const char *domain, const char *name, GCancellable *cancellable,
                            GError **error);
+/* Likewise, as far as it is known here what remotes have: nobody is asked. pv_store_prepare() before it is read. */
+PvSnapshot *pv_store_look_up_known (PvStore *self, const char *domain, const char *name, GError **error);
+/* Sees to it that what one of these needs can be found; may ask the remote. */
+gboolean pv_store_prepare (PvStore *self, PvSnapshot *snapshot, GCancellable *cancellable, GError **error);
+/* All that the two before find: first the store's own. (element-type PvSnapshot) (transfer container) */
+GPtrArray *pv_store_list_known (PvStore *self, GError **error);
 /* (element-type PvMirror) (transfer none): the attached remotes. */
 GPtrArray *pv_store_mirrors (PvStore *self);
 /* (nullable): the newest snapshot of @domain: the base for the next one. NULL without error when there is none. */
