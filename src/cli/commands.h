@@ -27,5 +27,6 @@ extern const PvCommand pv_command_pull;
 extern const PvCommand pv_command_attach;
 extern const PvCommand pv_command_prune;
 extern const PvCommand pv_command_remote;
+extern const PvCommand pv_command_policy;
 
 G_END_DECLS

@@ -144,4 +144,5 @@ pv_doctor_look_at_libvirt (PvDoctor *self, PvCli *cli)
   names = pv_host_domains (connection, TRUE, &error);
   for (guint i = 0; names != NULL && i < names->len; i++)
     look_at_guest (self, connection, g_ptr_array_index (names, i));
+  pv_doctor_look_at_policies (self, cli, connection);
 }

@@ -43,6 +43,8 @@ PvFindingStatus pv_doctor_worst (PvDoctor *self);
 /* The parts, each with its own file. */
 void pv_doctor_look_at_host (PvDoctor *self);
 void pv_doctor_look_at_libvirt (PvDoctor *self, PvCli *cli);
+/* Called by the part above. */
+void pv_doctor_look_at_policies (PvDoctor *self, PvCli *cli, PvConnection *connection);
 void pv_doctor_look_at_store (PvDoctor *self, PvCli *cli);
 
 /* Starts @emulator without a machine and asks it: does it know background snapshots, and does this kernel let it?

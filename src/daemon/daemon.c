@@ -5,6 +5,7 @@
 
 #include "daemon/hook-service.h"
 #include "daemon/libvirt-socket.h"
+#include "daemon/policy-service.h"
 #include "daemon/pool-service.h"
 #include "daemon/snapshot-calls.h"
 #include "pool/mount.h"
@@ -22,6 +23,7 @@ struct _PvDaemon
   PvLibvirtLink *link; /* (owned) */
   PvSnapshotCalls *calls; /* (owned) */
   PvLibvirtSocket *socket; /* (owned) (nullable) */
+  PvPolicyService *policies; /* (owned) (nullable) */
   char *pool_directory; /* (owned) */
   GMainLoop *loop;     /* (owned) */
   GThread *thread;     /* (owned): runs the loop */
@@ -85,6 +87,8 @@ pv_daemon_new (const PvDaemonOptions *options, GError **error)
              == NULL)
     return NULL;
   self->thread = g_thread_new ("services", run_loop, self->loop);
+  self->policies = pv_policy_service_new (options->store_directory, options->passphrase_file, options->secret_uuid,
+                                          self->link);
   return g_steal_pointer (&self);
 }
 
@@ -106,6 +110,7 @@ pv_daemon_free (PvDaemon *self)
       g_thread_join (self->thread);
     }
   g_clear_pointer (&self->mount, pv_mount_free); /* first: whoever waits for a file of it need not any more */
+  g_clear_pointer (&self->policies, pv_policy_service_free);
   g_clear_pointer (&self->socket, pv_libvirt_socket_free);
   g_clear_pointer (&self->calls, pv_snapshot_calls_free); /* what clients have begun needs what comes below */
   g_clear_pointer (&self->hook, pv_hook_service_free);

@@ -5,6 +5,7 @@
  *   libvirt-link   a connection for those services that may call libvirt
  *   hook-service   answers libvirt's hook
  *   libvirt-socket a socket that libvirt's clients take for libvirtd's
+ *   policy-service runs the policies of guests
  *
  * new (the pool is there) -> run (until a signal, or it is unmounted) -> free (unmounts). Services that need an event
  * loop have that of the default main context, which a thread of the daemon runs; a service that must not block others
@@ -23,6 +24,8 @@ typedef struct
   const char *disks_directory; /* (nullable): where disks of restored guests go; beside their own */
   const char *hook_socket;
   const char *libvirt_socket; /* (nullable): none */
+  const char *passphrase_file; /* (nullable): what opens the store, for commands that are run */
+  const char *secret_uuid;     /* (nullable): likewise */
 } PvDaemonOptions;
 
 typedef struct _PvDaemon PvDaemon;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/overlay-file.h"
-#include "daemon/overlay-list.h"
+#include "restore/overlay-list.h"
 #include "daemon/own-disks.h"
 #include "restore/disk-image.h"
 #include "restore/restore-files.h"

@@ -131,7 +131,7 @@ leave_starter (int *ready, GError **error)
 }
 
 /* What opens an encrypted store. Paths count from where the starter is. */
-static void
+static const PvKeySource *
 install_keys (void)
 {
   static PvKeySource keys;
@@ -141,6 +141,7 @@ install_keys (void)
   keys.secret_uuid = opt_secret;
   pv_key_source_install (&keys);
   pv_remote_secret_install (keys.uri);
+  return &keys;
 }
 
 /* (transfer full) (nullable) */
@@ -162,16 +163,18 @@ serve (int *ready, GError **error)
   g_autofree char *disks_directory = opt_disks != NULL ? g_canonicalize_filename (opt_disks, NULL) : NULL;
   g_autofree char *hook_socket = pv_hook_socket_path ();
   g_autofree char *libvirt_socket = libvirt_socket_path ();
+  const PvKeySource *keys = install_keys ();
   PvDaemonOptions options = {
     .store_directory = store_directory,
     .pool_directory = pool_directory,
     .disks_directory = disks_directory,
     .hook_socket = hook_socket,
     .libvirt_socket = libvirt_socket,
+    .passphrase_file = keys->passphrase_file,
+    .secret_uuid = keys->secret_uuid,
   };
   g_autoptr(PvDaemon) daemon = NULL;
 
-  install_keys ();
   if (!opt_foreground && !go_to_background (ready, error))
     return FALSE;
   daemon = pv_daemon_new (&options, error);

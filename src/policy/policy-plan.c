@@ -3,6 +3,17 @@
 
 #include "policy/policy-plan.h"
 
+guint
+pv_policy_retry_first (void)
+{
+  const char *told = g_getenv ("PAGEVAULT_POLICY_RETRY");
+  guint64 seconds = 0;
+
+  if (told != NULL && g_ascii_string_to_unsigned (told, 10, 1, PV_POLICY_RETRY_MOST, &seconds, NULL))
+    return (guint) seconds;
+  return PV_POLICY_RETRY_FIRST;
+}
+
 gint64
 pv_policy_backoff (guint failures, guint first)
 {

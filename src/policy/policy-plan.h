@@ -27,6 +27,8 @@ typedef struct
   gint64 time; /* seconds since 1970: when that is, or was, due */
 } PvPlan;
 
+/* PV_POLICY_RETRY_FIRST, or what PAGEVAULT_POLICY_RETRY says: tests do not want to wait. */
+guint pv_policy_retry_first (void);
 /* Seconds to wait behind the @failures-th failure in a row. @first: behind the first. */
 gint64 pv_policy_backoff (guint failures, guint first);
 

@@ -63,6 +63,18 @@ pv_policy_state_is_locked (const char *store, const char *uuid)
          && g_error_matches (error, PV_ERROR, PV_ERROR_BUSY);
 }
 
+int
+pv_policy_serve (const char *store, GError **error)
+{
+  return pv_policy_state_lock (store, "served", error);
+}
+
+gboolean
+pv_policy_is_served (const char *store)
+{
+  return pv_policy_state_is_locked (store, "served");
+}
+
 static gint64
 read_time (GKeyFile *file, const char *key)
 {

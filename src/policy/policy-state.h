@@ -39,6 +39,11 @@ int pv_policy_state_lock (const char *store, const char *uuid, GError **error) G
 /* TRUE when a run is under way. */
 gboolean pv_policy_state_is_locked (const char *store, const char *uuid);
 
+/* Held by the pagevaultd that runs the policies of a store: STORE/policies/served.lock. BUSY: another does. */
+int pv_policy_serve (const char *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* TRUE when one does. */
+gboolean pv_policy_is_served (const char *store);
+
 /* @self: (out): all zero when there is no file, or none that can be read. */
 void pv_policy_state_load (PvPolicyState *self, const char *store, const char *uuid);
 gboolean pv_policy_state_save (const PvPolicyState *self, const char *store, const char *uuid, GError **error);

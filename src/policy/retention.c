@@ -3,6 +3,9 @@
 
 #include "policy/retention.h"
 
+#include <string.h>
+
+#define AUTO_FORMAT "auto-%Y%m%dT%H%M%SZ"
 #define FUTURE_SLACK 60 /* seconds: clocks of one host are corrected by small steps */
 
 /* The newest first; of one time, the one that came last. */
@@ -76,4 +79,31 @@ pv_retention_apply (const PvRetention *self, GTimeZone *zone, gint64 now, PvRete
   keep_buckets (found, zone, "%G-%V", self->weekly, "weekly");
   if (found->len > 0 && ((PvRetentionItem *) found->pdata[0])->kept == NULL)
     ((PvRetentionItem *) found->pdata[0])->kept = "newest";
+}
+
+char *
+pv_auto_name (gint64 time)
+{
+  g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc (time);
+
+  g_return_val_if_fail (utc != NULL, NULL);
+  return g_date_time_format (utc, AUTO_FORMAT);
+}
+
+/* Whoever makes a name of a time gets the same name: nothing that merely looks like one is taken. */
+gboolean
+pv_auto_name_parse (const char *name, gint64 *time)
+{
+  g_autoptr(GDateTime) utc = NULL;
+  g_autofree char *again = NULL;
+
+  if (!g_str_has_prefix (name, "auto-"))
+    return FALSE;
+  utc = g_date_time_new_from_iso8601 (name + strlen ("auto-"), NULL);
+  if (utc == NULL)
+    return FALSE;
+  again = pv_auto_name (g_date_time_to_unix (utc));
+  if (time != NULL)
+    *time = g_date_time_to_unix (utc);
+  return again != NULL && g_str_equal (again, name);
 }

@@ -57,6 +57,14 @@ gboolean pv_guest_is_persistent (PvGuest *self);
 /* (transfer full): flags as virDomainGetXMLDesc. Always with security info. */
 char *pv_guest_xml (PvGuest *self, guint flags, GError **error);
 
+/* The element of namespace @uri in the guest's <metadata>, without that namespace. @text: (out) (transfer full)
+ * (nullable): NULL: there is none. The persistent definition counts, which 'virsh edit' changes; the running guest's
+ * own where the definition has none. @differs: (out): both are there, and not the same. */
+gboolean pv_guest_metadata (PvGuest *self, const char *uri, char **text, gboolean *differs, GError **error);
+/* Sets it in the persistent definition and in the running guest. @text: (nullable): an element without namespace; NULL
+ * takes it away, if it is there. @prefix: what the namespace is to be called. */
+gboolean pv_guest_set_metadata (PvGuest *self, const char *uri, const char *prefix, const char *text, GError **error);
+
 /* --- monitor ---------------------------------------------------------------------------------------------------
  * libvirt marks a domain that is talked to like this as tainted ("custom-monitor", a line in the guest's log); it
  * changes nothing else.

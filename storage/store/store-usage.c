@@ -57,3 +57,32 @@ pv_store_snapshot_usage (PvStore *self, PvSnapshot *snapshot, guint64 *own_bytes
   *shared_bytes = (guint64) usage.shared;
   return TRUE;
 }
+
+/* The reader keeps the tables that it has read: once for each pack. */
+static gboolean
+check_pack (const PvLocation *location, gpointer data, GError **error)
+{
+  PvStore *self = data;
+  g_autoptr(GError) why = NULL;
+  g_autoptr(PvPackTable) pack = pv_object_reader_table (self->reader, location->pack, &why);
+
+  if (pack != NULL)
+    return TRUE;
+  if (why == NULL)
+    return pv_corrupt (error, "pack %u is not there", location->pack);
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
+}
+
+gboolean
+pv_store_snapshot_check (PvStore *self, PvSnapshot *snapshot, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(PvMarks) marks = pv_marks_new (self->index, self->reader);
+
+  pv_marks_set_func (marks, check_pack, self);
+  if (!pv_marks_add_snapshot (marks, snapshot, cancellable, error))
+    return FALSE;
+  return pv_marks_n_missing (marks) == 0
+         || pv_corrupt (error, "snapshot %s: %" G_GUINT64_FORMAT " chunks are missing",
+                        pv_snapshot_full_name (snapshot), pv_marks_n_missing (marks));
+}

@@ -87,6 +87,10 @@ gboolean pv_store_stat (PvStore *self, PvStoreStat *stat, GError **error);
 gboolean pv_store_snapshot_usage (PvStore *self, PvSnapshot *snapshot, guint64 *own_bytes, guint64 *shared_bytes,
                                   GCancellable *cancellable, GError **error);
 
+/* Whether all that @snapshot refers to is there: its trees can be read, nothing that they name is missing, the packs of
+ * it have their tables. Reads no data: verify does. PV_ERROR_CORRUPT, or the first error. */
+gboolean pv_store_snapshot_check (PvStore *self, PvSnapshot *snapshot, GCancellable *cancellable, GError **error);
+
 typedef void (*PvStoreProgressFunc) (const char *phase, guint64 done, guint64 total, gpointer data);
 
 typedef struct

@@ -208,6 +208,23 @@ test_random (void)
     }
 }
 
+static void
+test_names (void)
+{
+  static const char *const others[]
+    = { "auto-", "auto-2026-11-21T02:00:00Z", "auto-20261121T020000", "auto-20261121T020000+01",
+        "Auto-20261121T020000Z",
+        "auto-20261321T020000Z", "auto-20261121T020000Zx", "auto-20261121T020000.5Z", "before-upgrade", "" };
+  g_autofree char *name = pv_auto_name (utc ("2026-11-21T02:00:01Z"));
+  gint64 time = 0;
+
+  g_assert_cmpstr (name, ==, "auto-20261121T020001Z");
+  g_assert_true (pv_auto_name_parse (name, &time));
+  g_assert_cmpint (time, ==, utc ("2026-11-21T02:00:01Z"));
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
+    g_assert_false (pv_auto_name_parse (others[i], NULL));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -217,5 +234,6 @@ main (int argc, char **argv)
   g_test_add_func ("/retention/old", test_old);
   g_test_add_func ("/retention/last-good", test_last_good);
   g_test_add_func ("/retention/random", test_random);
+  g_test_add_func ("/retention/names", test_names);
   return g_test_run ();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "daemon/overlay-list.h"
+#include "restore/overlay-list.h"
 
 #include <errno.h>
 #include <fcntl.h>
