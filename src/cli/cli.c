@@ -8,6 +8,36 @@
 #include "util/bytesize.h"
 #include "util/error.h"
 #include "util/snapshot-name.h"
+#include "xml/store-xml.h"
+
+static const char *
+variable (const char *name)
+{
+  const char *value = g_getenv (name);
+
+  return value != NULL && *value != '\0' ? value : NULL;
+}
+
+void
+pv_cli_set_defaults (PvCli *self)
+{
+  g_autoptr(PvStoreXml) config = NULL;
+
+  self->store_directory = g_strdup (variable ("PAGEVAULT_STORE"));
+  self->passphrase_file = g_strdup (variable ("PAGEVAULT_PASSPHRASE_FILE"));
+  if (self->store_directory == NULL)
+    config = pv_store_xml_read (&self->configuration);
+  if (config != NULL)
+    self->store_directory = g_steal_pointer (&config->path);
+  if (config != NULL && self->passphrase_file == NULL)
+    {
+      self->passphrase_file = g_steal_pointer (&config->passphrase_file);
+      self->secret_uuid = g_steal_pointer (&config->secret_uuid);
+      self->key_configured = TRUE;
+    }
+  if (self->store_directory == NULL)
+    self->store_directory = g_strdup (PV_DEFAULT_STORE);
+}
 
 void
 pv_cli_set_subject (PvCli *self, const char *subject)
@@ -112,6 +142,7 @@ pv_cli_clear (PvCli *self)
   g_clear_pointer (&self->passphrase_file, g_free);
   g_clear_pointer (&self->secret_uuid, g_free);
   g_clear_pointer (&self->subject, g_free);
+  g_clear_error (&self->configuration);
   g_clear_pointer (&self->pin, pv_store_pin_free);
   g_clear_object (&self->cancellable);
 }

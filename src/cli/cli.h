@@ -30,12 +30,17 @@ typedef struct
   char *store_directory;     /* (owned): --store, PAGEVAULT_STORE or the default */
   char *passphrase_file;     /* (owned) (nullable): --passphrase-file, or PAGEVAULT_PASSPHRASE_FILE */
   char *secret_uuid;         /* (owned) (nullable): --secret */
+  gboolean key_configured;   /* they are what the store's configuration says */
+  GError *configuration;     /* (owned) (nullable): why that cannot be read */
   PvKeySource keys;          /* made of these; installed */
   gboolean json;             /* --json */
   char *subject;             /* (owned) (nullable): what the command works on, for messages */
   PvStorePin *pin;           /* (owned) (nullable): keeps what is being read, whatever others delete */
   GCancellable *cancellable; /* (owned): cancelled by SIGINT and SIGTERM */
 } PvCli;
+
+/* Takes store and key from the environment, or else from the store's configuration (xml/store-xml.h). */
+void pv_cli_set_defaults (PvCli *self);
 
 /* Names the object that the command works on; shown escaped in its error message. */
 void pv_cli_set_subject (PvCli *self, const char *subject);

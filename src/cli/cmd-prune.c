@@ -166,10 +166,10 @@ prune_as_told (PvCli *cli, PvStore *store, char **args, const PvRetention *reten
   if (*args == NULL && all == NULL)
     return FALSE;
   for (guint i = 0; all != NULL && i < all->len; i++)
-    if (!pv_local_prune (cli, store, all->pdata[i], retention, opt_dry_run, results, error))
+    if (!pv_local_prune (cli, store, NULL, all->pdata[i], retention, opt_dry_run, results, error))
       return FALSE;
   for (char **at = args; *at != NULL; at++)
-    if (!pv_local_prune (cli, store, *at, retention, opt_dry_run, results, error))
+    if (!pv_local_prune (cli, store, NULL, *at, retention, opt_dry_run, results, error))
       return FALSE;
   return TRUE;
 }
@@ -191,7 +191,8 @@ prune_by_policies (PvCli *cli, PvStore *store, char **args, GPtrArray *results, 
         continue;
       if (guest->bad != NULL)
         local = g_error_copy (guest->bad);
-      else if (pv_local_prune (cli, store, guest->domain, &guest->policy->retention, opt_dry_run, results, &local))
+      else if (pv_local_prune (cli, store, connection, guest->domain, &guest->policy->retention, opt_dry_run, results,
+                               &local))
         continue;
       pv_cli_set_subject (cli, guest->domain);
       pv_cli_print_error (cli, "prune", local);

@@ -152,8 +152,16 @@ adopt_global_options (PvCli *cli, GlobalOptions *global)
       g_free (cli->uri);
       cli->uri = g_steal_pointer (&global->uri);
     }
+  if (cli->key_configured
+      && (global->store_directory != NULL || global->passphrase_file != NULL || global->secret_uuid != NULL))
+    {
+      g_clear_pointer (&cli->passphrase_file, g_free);
+      g_clear_pointer (&cli->secret_uuid, g_free);
+      cli->key_configured = FALSE;
+    }
   if (global->store_directory != NULL)
     {
+      g_clear_error (&cli->configuration);
       g_free (cli->store_directory);
       cli->store_directory = g_steal_pointer (&global->store_directory);
     }
@@ -244,6 +252,11 @@ run_command (const PvCommand *self, PvCli *cli, int argc, char **argv, GError **
   args = global.rest != NULL ? global.rest : no_args;
   if (!check_count (self, g_strv_length (args), error))
     return PV_EXIT_USAGE;
+  if (cli->configuration != NULL && !g_str_equal (self->name, "doctor"))
+    {
+      g_propagate_error (error, g_steal_pointer (&cli->configuration));
+      return PV_EXIT_FAILED;
+    }
   if (!install_keys (cli, &global, error))
     return PV_EXIT_FAILED;
   return self->run (cli, args, error);

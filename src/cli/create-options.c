@@ -9,6 +9,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/snapshot-name.h"
+#include "xml/snapshot-schema.h"
 
 #define XML_MAX (16u << 20) /* bytes */
 
@@ -72,8 +73,9 @@ read_xmlfile (PvCaptureOptions *capture, GError **error)
     return FALSE;
   text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
   request = pv_snapshot_request_parse (text, error);
-  if (request == NULL)
+  if (request == NULL || !pv_snapshot_schema_check (text, error))
     {
+      pv_snapshot_request_free (request);
       g_prefix_error (error, "%s: ", opt_xmlfile);
       return FALSE;
     }

@@ -59,6 +59,9 @@ pv_doctor_look_at_store (PvDoctor *self, PvCli *cli)
   g_autoptr(PvStore) store = pv_store_open (directory, 0, &error);
   PvStoreStat stat = { 0 };
 
+  if (cli->configuration != NULL)
+    pv_doctor_add (self, "configuration", PV_FINDING_BAD, "mend the file: every command needs it", "%s",
+                   cli->configuration->message);
   if (store != NULL && pv_store_stat (store, &stat, &error))
     pv_doctor_add (self, "store", PV_FINDING_OK, NULL, "'%s' holds %" G_GUINT64_FORMAT " snapshots", directory,
                    stat.n_snapshots);

@@ -3,6 +3,7 @@
 
 #include "cli/local-prune.h"
 
+#include "cli/disk-users.h"
 #include "cli/lazy.h"
 #include "restore/overlay-list.h"
 #include "restore/working-set.h"
@@ -88,12 +89,15 @@ decide (PvCli *cli, PvStore *store, GPtrArray *snapshots, const PvRetention *ret
   return TRUE;
 }
 
-/* (transfer full) (nullable): who needs the snapshot @full. */
+/* (transfer full) (nullable): who needs the snapshot @full. @users: (nullable). */
 static char *
-needed_by (PvStore *store, GPtrArray *overlays, const char *full)
+needed_by (PvStore *store, GPtrArray *overlays, GHashTable *users, const char *full)
 {
   g_autoptr(GError) error = NULL;
+  const char *guest = users != NULL ? g_hash_table_lookup (users, full) : NULL;
 
+  if (guest != NULL)
+    return g_strdup_printf ("a disk of guest '%s' lies over a disk of it", guest);
   for (guint i = 0; i < overlays->len; i++)
     if (g_str_equal (((PvOverlayEntry *) overlays->pdata[i])->snapshot, full))
       return g_strdup_printf ("'%s' lies over a disk of it", ((PvOverlayEntry *) overlays->pdata[i])->path);
@@ -101,17 +105,21 @@ needed_by (PvStore *store, GPtrArray *overlays, const char *full)
 }
 
 gboolean
-pv_local_prune (PvCli *cli, PvStore *store, const char *domain, const PvRetention *retention, gboolean dry_run,
-                GPtrArray *results, GError **error)
+pv_local_prune (PvCli *cli, PvStore *store, PvConnection *connection, const char *domain,
+                const PvRetention *retention, gboolean dry_run, GPtrArray *results, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = list_automatic (store, domain, error);
   g_autoptr(GPtrArray) overlays = pv_overlay_list_read (pv_store_directory (store));
+  g_autoptr(GHashTable) users = NULL;
   g_autofree PvRetentionItem *items = NULL;
 
   if (snapshots == NULL)
     return FALSE;
   items = g_new0 (PvRetentionItem, MAX (snapshots->len, 1));
   if (!decide (cli, store, snapshots, retention, items, error))
+    return FALSE;
+  if (connection != NULL && any_goes (items, snapshots->len)
+      && (users = pv_disk_users_find (connection, error)) == NULL)
     return FALSE;
   for (guint i = 0; i < snapshots->len; i++)
     {
@@ -121,7 +129,7 @@ pv_local_prune (PvCli *cli, PvStore *store, const char *domain, const PvRetentio
       pruned->snapshot = pv_snapshot_ref (snapshots->pdata[i]);
       pruned->kept = g_strdup (items[i].kept);
       if (pruned->kept == NULL)
-        pruned->kept = needed_by (store, overlays, pv_snapshot_full_name (pruned->snapshot));
+        pruned->kept = needed_by (store, overlays, users, pv_snapshot_full_name (pruned->snapshot));
       if (pruned->kept == NULL && !dry_run
           && !pv_store_delete (store, domain, pv_snapshot_name (pruned->snapshot), error))
         {

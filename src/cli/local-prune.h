@@ -14,10 +14,11 @@ typedef struct
                            needs it; NULL: it goes */
 } PvPruned;
 
-/* Adds to @results (element-type PvPruned, which must free its elements with pv_pruned_free()) what becomes of each
+/* @connection: (nullable): to libvirt, whose guests may need a snapshot's disks; NULL: nobody is asked.
+ * Adds to @results (element-type PvPruned, which must free its elements with pv_pruned_free()) what becomes of each
  * snapshot of @domain, oldest first; nothing is deleted with @dry_run. Without @domain's snapshots nothing happens. */
-gboolean pv_local_prune (PvCli *cli, PvStore *store, const char *domain, const PvRetention *retention, gboolean dry_run,
-                         GPtrArray *results, GError **error);
+gboolean pv_local_prune (PvCli *cli, PvStore *store, PvConnection *connection, const char *domain,
+                         const PvRetention *retention, gboolean dry_run, GPtrArray *results, GError **error);
 void pv_pruned_free (gpointer pruned);
 
 G_END_DECLS

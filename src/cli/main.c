@@ -25,17 +25,6 @@ fill_standard_descriptors (void)
   return fd >= 0 && close (fd) == 0;
 }
 
-static void
-set_defaults (PvCli *cli)
-{
-  const char *store = g_getenv ("PAGEVAULT_STORE");
-  const char *passphrase_file = g_getenv ("PAGEVAULT_PASSPHRASE_FILE");
-
-  cli->store_directory = g_strdup (store != NULL && *store != '\0' ? store : PV_DEFAULT_STORE);
-  cli->passphrase_file = passphrase_file != NULL && *passphrase_file != '\0' ? g_strdup (passphrase_file) : NULL;
-  cli->cancellable = g_cancellable_new ();
-}
-
 /* What is printed must have arrived: a full disk behind standard output is a failure. */
 static PvExit
 flush_output (PvExit exit_status)
@@ -60,7 +49,8 @@ main (int argc, char **argv)
   umask (077);
   signal (SIGPIPE, SIG_IGN);
   g_set_prgname ("pagevault");
-  set_defaults (&cli);
+  pv_cli_set_defaults (&cli);
+  cli.cancellable = g_cancellable_new ();
   if (!pv_interrupt_watch (cli.cancellable, &error))
     {
       fprintf (stderr, "pagevault: %s\n", error->message);

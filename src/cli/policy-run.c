@@ -216,7 +216,10 @@ prune (PvCli *cli, PvStore *store, const PvGuestPolicy *guest, PvPolicyState *st
 {
   g_autoptr(GPtrArray) results = g_ptr_array_new_with_free_func (pv_pruned_free);
   g_autoptr(GError) local = NULL;
-  gboolean done = pv_local_prune (cli, store, guest->domain, &guest->policy->retention, FALSE, results, &local);
+  g_autoptr(PvConnection) connection = pv_cli_open_connection (cli, &local); /* the former may be lost meanwhile */
+  gboolean done = connection != NULL
+                  && pv_local_prune (cli, store, connection, guest->domain, &guest->policy->retention, FALSE, results,
+                                     &local);
 
   for (guint i = 0; i < results->len; i++)
     run->n_removed += ((PvPruned *) results->pdata[i])->kept == NULL;

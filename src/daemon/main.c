@@ -20,6 +20,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "xml/hook-message.h"
+#include "xml/store-xml.h"
 
 enum
 {
@@ -153,6 +154,32 @@ libvirt_socket_path (void)
   return g_str_equal (opt_libvirt_socket, "none") ? NULL : g_canonicalize_filename (opt_libvirt_socket, NULL);
 }
 
+/* What the store's configuration says where no option does. A store that is named otherwise is not the one that the
+ * file is about. */
+static gboolean
+read_configuration (GError **error)
+{
+  const char *store = g_getenv ("PAGEVAULT_STORE"), *file = g_getenv ("PAGEVAULT_PASSPHRASE_FILE");
+  g_autoptr(PvStoreXml) config = NULL;
+
+  if (opt_store != NULL || (store != NULL && *store != '\0'))
+    return TRUE;
+  config = pv_store_xml_read (error);
+  if (config == NULL)
+    return FALSE;
+  opt_store = g_steal_pointer (&config->path);
+  if (opt_passphrase_file == NULL && opt_secret == NULL && (file == NULL || *file == '\0'))
+    {
+      opt_passphrase_file = g_steal_pointer (&config->passphrase_file);
+      opt_secret = g_steal_pointer (&config->secret_uuid);
+    }
+  if (opt_mount == NULL)
+    opt_mount = g_steal_pointer (&config->pool);
+  if (opt_disks == NULL)
+    opt_disks = g_steal_pointer (&config->disks);
+  return TRUE;
+}
+
 static gboolean
 serve (int *ready, GError **error)
 {
@@ -226,7 +253,7 @@ main (int argc, char **argv)
       puts ("pagevaultd " PV_VERSION);
       return EXIT_SUCCESS;
     }
-  if (serve (&ready, &error))
+  if (read_configuration (&error) && serve (&ready, &error))
     return EXIT_SUCCESS;
   complain (error);
   return EXIT_FAILED;

@@ -13,14 +13,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlRelaxNG, xmlRelaxNGFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlRelaxNGParserCtxt, xmlRelaxNGFreeParserCtxt)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlRelaxNGValidCtxt, xmlRelaxNGFreeValidCtxt)
 
-/* The first complaint; libxml2 goes on with what follows from it. */
+/* The first complaint that has a line; libxml2 goes on with what follows from it. */
 static void
 on_complaint (void *data, G_GNUC_UNUSED const char *format, ...)
 {
   GString *first = data;
   const xmlError *last = xmlGetLastError ();
 
-  if (first->len == 0 && last != NULL && last->message != NULL)
+  if (first->len == 0 && last != NULL && last->message != NULL && last->line > 0)
     g_string_append_printf (first, "line %d: %s", last->line, last->message);
 }
 

@@ -7,6 +7,7 @@
 
 #include "unit/golden.h"
 #include "util/error.h"
+#include "xml/snapshot-schema.h"
 #include "xml/snapshot-xml.h"
 
 #define SCHEMA "/usr/share/libvirt/schemas/domainsnapshot.rng"
@@ -40,6 +41,8 @@ check_request (const char *name, const char *text)
   g_autofree char *told = NULL;
 
   g_assert_no_error (error);
+  pv_snapshot_schema_check (text, &error);
+  g_assert_no_error (error);
   told = tell (request);
   golden_assert (path, told);
 }
@@ -61,6 +64,27 @@ static void
 test_requests (void)
 {
   golden_foreach ("xml/snapshot-in", check_request, check_invalid_request);
+}
+
+/* What would mean nothing is refused all the same, in words of libxml2, with the line. */
+static void
+test_misspelt (void)
+{
+  static const char *const refused[] = {
+    "<domainsnapshot>\n<nmae>a</nmae></domainsnapshot>",
+    "<domainsnapshot>\n<disks><disc name='vda' snapshot='no'/></disks></domainsnapshot>",
+    "<domainsnapshot>\n<disks><disk name='vda' snapshoot='no'/></disks></domainsnapshot>",
+    "<domainsnapshot>\n<memory mode='no'/></domainsnapshot>",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      g_assert_false (pv_snapshot_schema_check (refused[i], &error));
+      g_assert_error (error, PV_ERROR, PV_ERROR_INVALID);
+      g_assert_true (g_str_has_prefix (error->message, "snapshot description: line "));
+    }
 }
 
 static void
@@ -313,6 +337,7 @@ main (int argc, char **argv)
   g_test_add_func ("/snapshot-xml/libvirt-requests", test_libvirt_requests);
   g_test_add_func ("/snapshot-xml/has-memory", test_has_memory);
   g_test_add_func ("/snapshot-xml/replace-overlays", test_replace_overlays);
+  g_test_add_func ("/snapshot-xml/misspelt", test_misspelt);
   g_test_add_func ("/snapshot-xml/disk-specs", test_disk_specs);
   g_test_add_func ("/snapshot-xml/memory-specs", test_memory_specs);
   g_test_add_func ("/snapshot-xml/disks", test_disks);
