@@ -243,7 +243,7 @@ spill_pages (PvMemsnap *self, PvMemsnapRegion *region, gsize first, const guint6
       errnum = ask_as_owner (self, OP_SPILL, region->start + page * PAGE, PAGE, (region->first + page) * PAGE, &slot);
       if (errnum != 0)
         break;
-      self->stats.spilled_bytes += PAGE;
+      __atomic_add_fetch (&self->stats.spilled_bytes, PAGE, __ATOMIC_RELAXED);
       self->n_modified += (state & PV_PAGE_MODIFIED) == 0;
       pv_page_store (region, page, state | PV_PAGE_SPILLED | PV_PAGE_MODIFIED);
       errnum = ask_as_owner (self, OP_RELEASE, region->start + page * PAGE, PAGE, 0, &slot);
@@ -307,8 +307,8 @@ pv_fork_look (PvMemsnap *self)
   if (self->phase != PV_PHASE_LIVE || self->limit == 0)
     return;
   held = walk_held (self, FALSE, 0);
-  self->stats.held_bytes = held;
-  self->stats.held_max_bytes = MAX (self->stats.held_max_bytes, held);
+  __atomic_store_n (&self->stats.held_bytes, held, __ATOMIC_RELAXED);
+  __atomic_store_n (&self->stats.held_max_bytes, MAX (self->stats.held_max_bytes, held), __ATOMIC_RELAXED);
   if (self->phase != PV_PHASE_LIVE || held <= self->limit)
     return;
   if (self->overrun == PV_MEMSNAP_FAIL)
@@ -371,7 +371,7 @@ make_child (PvMemsnap *self, const guint64 *args)
     child_main (self->child, self->spill_fd, parent);
   if (pid < 0)
     return errno;
-  self->stats.pause_us = g_get_monotonic_time () - start;
+  __atomic_store_n (&self->stats.pause_us, g_get_monotonic_time () - start, __ATOMIC_RELAXED);
   self->child->pid = (int) pid;
   self->child->pidfd = pidfd;
   __atomic_store_n (&self->phase, PV_PHASE_LIVE, __ATOMIC_RELEASE);

@@ -75,7 +75,7 @@ protect_all (PvMemsnap *self, const guint64 *args)
   pv_guard_add (guard, self);
   for (guint i = 0; i < self->n_regions && errnum == 0; i++)
     errnum = guard->protect (self->regions[i].start, self->regions[i].length, TRUE);
-  self->stats.pause_us = g_get_monotonic_time () - start;
+  __atomic_store_n (&self->stats.pause_us, g_get_monotonic_time () - start, __ATOMIC_RELAXED);
   if (errnum == 0)
     {
       pv_trap_add_view (self);

@@ -149,7 +149,7 @@ spill (PvMemsnap *self, PvMemsnapRegion *region, gsize page)
         return errno;
       done += n < 0 ? 0 : (gsize) n;
     }
-  self->stats.spilled_bytes += region->page_size;
+  __atomic_add_fetch (&self->stats.spilled_bytes, region->page_size, __ATOMIC_RELAXED);
   return 0;
 }
 
@@ -181,7 +181,7 @@ save (PvMemsnap *self, PvMemsnapRegion *region, gsize page)
   else if ((state & PV_PAGE_RESIDENT) != 0)
     {
       mark (self, region, page, state | PV_PAGE_COPIED);
-      self->stats.copies++;
+      __atomic_add_fetch (&self->stats.copies, 1, __ATOMIC_RELAXED);
     }
   else if (make_room (self, region->page_size))
     {
@@ -192,7 +192,7 @@ save (PvMemsnap *self, PvMemsnapRegion *region, gsize page)
           return TRUE;
         }
       set_held (self, (gssize) region->page_size);
-      self->stats.copies++;
+      __atomic_add_fetch (&self->stats.copies, 1, __ATOMIC_RELAXED);
       mark (self, region, page, state | PV_PAGE_COPIED | PV_PAGE_RESIDENT);
     }
   else if (self->overrun == PV_MEMSNAP_THROTTLE)
@@ -203,7 +203,7 @@ save (PvMemsnap *self, PvMemsnapRegion *region, gsize page)
     pv_pages_fail (self, errnum, "the spill file could not be written");
   else
     {
-      self->stats.copies++;
+      __atomic_add_fetch (&self->stats.copies, 1, __ATOMIC_RELAXED);
       mark (self, region, page, state | PV_PAGE_SPILLED);
     }
   return TRUE;
@@ -504,7 +504,7 @@ pv_pages_release (PvMemsnap *self, PvMemsnapRegion *region, gsize first, gsize n
         {
           fallocate (self->spill_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, spill_offset (region, page),
                      (off_t) region->page_size);
-          self->stats.spilled_bytes -= region->page_size;
+          __atomic_sub_fetch (&self->stats.spilled_bytes, region->page_size, __ATOMIC_RELAXED);
         }
       if (page < first + n)
         pv_page_store (region, page, (state & ~(PV_PAGE_PLACE | PV_PAGE_RESIDENT)) | PV_PAGE_RELEASED);

@@ -132,13 +132,13 @@ take (PvMemsnap *self, const guint64 *args)
       errnum = arm_again (self);
       pv_service_read_source (FALSE);
     }
-  self->stats.armed_us += g_get_monotonic_time () - start;
+  __atomic_add_fetch (&self->stats.armed_us, g_get_monotonic_time () - start, __ATOMIC_RELAXED);
   start = g_get_monotonic_time ();
   if (errnum == 0)
     errnum = arm_again (self);
   if (errnum == 0 && self->phase == PV_PHASE_PREPARING)
     __atomic_store_n (&self->phase, PV_PHASE_LIVE, __ATOMIC_RELEASE);
-  self->stats.pause_us = g_get_monotonic_time () - start;
+  __atomic_store_n (&self->stats.pause_us, g_get_monotonic_time () - start, __ATOMIC_RELAXED);
   pv_guard_retry (pv_service_guard ());
   if (errnum == 0 && self->phase == PV_PHASE_LIVE)
     pv_service_add_view (self);

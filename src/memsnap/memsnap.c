@@ -300,7 +300,15 @@ pv_memsnap_release (PvMemsnap *self, guint region, gsize offset, gsize length)
 void
 pv_memsnap_get_stats (PvMemsnap *self, PvMemsnapStats *stats)
 {
-  *stats = self->stats;
+  /* each by itself: the owner goes on counting */
+  *stats = (PvMemsnapStats){
+    .held_bytes = __atomic_load_n (&self->stats.held_bytes, __ATOMIC_RELAXED),
+    .held_max_bytes = __atomic_load_n (&self->stats.held_max_bytes, __ATOMIC_RELAXED),
+    .spilled_bytes = __atomic_load_n (&self->stats.spilled_bytes, __ATOMIC_RELAXED),
+    .copies = __atomic_load_n (&self->stats.copies, __ATOMIC_RELAXED),
+    .armed_us = __atomic_load_n (&self->stats.armed_us, __ATOMIC_RELAXED),
+    .pause_us = __atomic_load_n (&self->stats.pause_us, __ATOMIC_RELAXED),
+  };
 }
 
 gboolean
