@@ -184,7 +184,6 @@ gboolean
 pv_policy_state_see (PvPolicyState *self, const char *domain, const char *policy, gint64 now)
 {
   g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, policy, -1);
-
   gboolean changed = forget_future (self, now);
 
   if (self->anchor > 0 && g_strcmp0 (self->digest, digest) == 0 && g_strcmp0 (self->domain, domain) == 0)

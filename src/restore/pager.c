@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "restore/pager-discard.h"
 #include "restore/pager-pull.h"
 #include "restore/pager-warm.h"
 #include "stream/stream-encoder.h"
@@ -525,52 +526,6 @@ send_ahead (PvPager *self, PvPagerAhead *ahead, GError **error)
   return TRUE;
 }
 
-/* The first page from @page on, below @end, of which it is told that it was sent (or was not). */
-static guint64
-find_page (PvPager *self, guint64 page, guint64 end, gboolean sent)
-{
-  while (page < end && pv_pager_shared_is_sent (self->shared, page) != sent)
-    page++;
-  return page;
-}
-
-static void
-append_discards (PvPager *self, guint block)
-{
-  const PvStreamHead *head = pv_pager_source_head (self->source);
-  const guint64 first = pv_pager_source_first_page (self->source, block);
-  const guint64 end = pv_pager_source_first_page (self->source, block + 1);
-  guint64 ranges[2 * PV_POSTCOPY_RANGES];
-  guint n = 0;
-
-  for (guint64 page = first; page < end;)
-    {
-      guint64 from = find_page (self, page, end, FALSE);
-      guint64 to = find_page (self, from, end, TRUE);
-
-      if (from < to)
-        {
-          ranges[2 * n] = (from - first) * PV_POSTCOPY_PAGE;
-          ranges[2 * n + 1] = (to - from) * PV_POSTCOPY_PAGE;
-          n++;
-        }
-      page = to;
-      if (n == PV_POSTCOPY_RANGES || (page == end && n > 0))
-        {
-          pv_postcopy_append_discard (head, block, ranges, n, self->out);
-          n = 0;
-        }
-    }
-}
-
-/* There is at least one page to be thrown away: PvPagerAhead leaves one. */
-static void
-append_all_discards (PvPager *self)
-{
-  for (guint i = 0; i < pv_pager_source_n_blocks (self->source); i++)
-    append_discards (self, i);
-}
-
 /* Serves requests until QEMU has loaded the devices. */
 static gboolean
 serve_loading (PvPager *self, GError **error)
@@ -610,7 +565,7 @@ pv_pager_begin (PvPager *self, PvPagerAhead *ahead, GError **error)
   if (!pv_pager_channel_write (self->channel, self->out, error) || !send_ahead (self, ahead, error))
     return FALSE;
   g_byte_array_set_size (self->out, 0);
-  append_all_discards (self);
+  pv_pager_append_discards (self->source, self->shared, self->out);
   pv_postcopy_append_package (devices, size, PING_LOADED, self->out);
   return pv_pager_channel_write (self->channel, self->out, error) && serve_loading (self, error);
 }

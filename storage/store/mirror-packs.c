@@ -306,3 +306,22 @@ pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error)
   remember_generations (self, packs);
   return update_index (self, packs, error) ? g_steal_pointer (&packs) : NULL;
 }
+
+GArray *
+pv_mirror_view_list (GHashTable *view, gboolean live_only)
+{
+  GArray *packs = g_array_new (FALSE, FALSE, sizeof (PvRemotePack));
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, view);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const PvMirrorPack *pack = value;
+      PvRemotePack listed = { pack->name, pack->size, pack->generation };
+
+      if (pack->live || !live_only)
+        g_array_append_val (packs, listed);
+    }
+  return packs;
+}

@@ -65,6 +65,8 @@ typedef struct
 /* (transfer full): all packs of the remote now: PvName -> PvMirrorPack (owned). Condemned ones are condemned in the
  * index, those that are gone are removed from it. */
 GHashTable *pv_mirror_view_packs (PvMirror *self, GCancellable *cancellable, GError **error);
+/* (transfer full) (element-type PvRemotePack): those of such a view, in no order; condemned ones unless @live_only. */
+GArray *pv_mirror_view_list (GHashTable *view, gboolean live_only);
 
 /* (transfer full): 32 hexadecimal digits that nobody else has. */
 char *pv_mirror_token (void);

@@ -394,21 +394,8 @@ static GArray *
 all_packs (PvMirror *self, GCancellable *cancellable, GError **error)
 {
   g_autoptr(GHashTable) view = pv_mirror_view_packs (self, cancellable, error);
-  GArray *packs = view != NULL ? g_array_new (FALSE, FALSE, sizeof (PvRemotePack)) : NULL;
-  GHashTableIter iter;
-  gpointer value;
 
-  if (view == NULL)
-    return NULL;
-  g_hash_table_iter_init (&iter, view);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      const PvMirrorPack *pack = value;
-      PvRemotePack wanted = { pack->name, pack->size, pack->generation };
-
-      g_array_append_val (packs, wanted);
-    }
-  return packs;
+  return view != NULL ? pv_mirror_view_list (view, FALSE) : NULL;
 }
 
 gboolean

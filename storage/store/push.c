@@ -118,22 +118,11 @@ static GHashTable *
 view_remote (Push *self, GError **error)
 {
   g_autoptr(GHashTable) view = pv_mirror_view_packs (self->mirror, self->cancellable, error);
-  g_autoptr(GArray) packs = g_array_new (FALSE, FALSE, sizeof (PvRemotePack));
+  g_autoptr(GArray) packs = view != NULL ? pv_mirror_view_list (view, TRUE) : NULL;
   g_autoptr(GArray) failed = g_array_new (FALSE, FALSE, sizeof (PvName));
-  GHashTableIter iter;
-  gpointer value;
 
-  if (view == NULL)
+  if (packs == NULL)
     return NULL;
-  g_hash_table_iter_init (&iter, view);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      const PvMirrorPack *pack = value;
-      PvRemotePack wanted = { pack->name, pack->size, pack->generation };
-
-      if (pack->live)
-        g_array_append_val (packs, wanted);
-    }
   if (!pv_mirror_learn_packs (self->mirror, packs, failed, self->progress, self->progress_data, self->cancellable,
                               error))
     return NULL;

@@ -128,6 +128,14 @@ assert_whole (Fixture *f)
   g_assert_true (memcmp (f->copy + TABLES_AT, f->list.memory + TABLES_AT, TABLES_BYTES) == 0);
 }
 
+/* What was written up to now is found and taken. */
+static void
+round_of (Fixture *f)
+{
+  scan (f);
+  take_all (f, 64 * PAGE);
+}
+
 static guint64
 peek (Fixture *f)
 {
@@ -176,8 +184,7 @@ test_written (void)
   if (!set_up (&f))
     return;
   write_first (&f);
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   page_of (&f, 3)[5]++;
   page_of (&f, 5)[4095]++;
   page_of (&f, RAM_PAGES - 1)[0]++; /* was not there before */
@@ -190,8 +197,7 @@ test_written (void)
   take_all (&f, 64 * PAGE);
   g_assert_cmpuint (f.n_read, ==, 3);
   g_assert_cmpuint (f.copy[3 * PAGE + 6], ==, page_of (&f, 3)[6]);
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   g_assert_cmpuint (f.n_read, ==, 1);
   assert_whole (&f);
   tear_down (&f);
@@ -206,8 +212,7 @@ test_discarded (void)
   if (!set_up (&f))
     return;
   write_first (&f);
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   discard (&f, 2, 2);
   scan (&f);
   g_assert_cmpuint (pv_ram_watch_pending (f.watch), ==, 2);
@@ -217,8 +222,7 @@ test_discarded (void)
   scan (&f);
   g_assert_cmpuint (pv_ram_watch_pending (f.watch), ==, 0);
   page_of (&f, 2)[0] = 7;
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   g_assert_cmpuint (f.n_read, ==, 1);
   assert_whole (&f);
   tear_down (&f);
@@ -253,8 +257,7 @@ test_keep (void)
   if (!set_up (&f))
     return;
   write_first (&f);
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   page_of (&f, 1)[0]++;
   discard (&f, 5, 1);
   watch_anew (&f);
@@ -278,8 +281,7 @@ test_keep (void)
   take_all (&f, 64 * PAGE);
   g_assert_cmpuint (f.n_read, ==, 1);
   discard (&f, 6, 1); /* one that was kept is zero now */
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   g_assert_cmpuint (f.n_zero, ==, 1);
   tear_down (&f);
 }
@@ -371,8 +373,7 @@ test_unwatched (void)
   if (!set_up (&f))
     return;
   write_first (&f);
-  scan (&f);
-  take_all (&f, 64 * PAGE);
+  round_of (&f);
   g_assert_cmpint (pv_userfault_unregister (f.userfaultfd, (guint64) (gsize) f.list.memory, RAM_BYTES), ==, 0);
   g_assert_false (pv_ram_watch_scan (f.watch, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_BUSY);

@@ -3,7 +3,7 @@
 
 #include "policy/retention.h"
 
-#define CENTRAL_EUROPE "CET-1CEST,M3.5.0,M10.5.0/3"
+#include "policy-time.h"
 
 enum
 {
@@ -11,15 +11,6 @@ enum
   HOUR = 3600,
   DAY = 24 * HOUR,
 };
-
-static gint64
-utc (const char *text)
-{
-  g_autoptr(GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
-
-  g_assert_nonnull (time);
-  return g_date_time_to_unix (time);
-}
 
 /* @times: "2026-11-21T10:00 …", oldest first. A '!' behind one: damaged. @wanted: why each is kept, "-": it is not. */
 static void

@@ -3,8 +3,8 @@
 
 #include "policy/schedule.h"
 
-/* Central European time in words that need no data base of zones: changes on 2026-03-29 and 2026-10-25, 01:00 UTC. */
-#define CENTRAL_EUROPE "CET-1CEST,M3.5.0,M10.5.0/3"
+#include "policy-time.h"
+
 #define CHATHAM "<+1245>-12:45<+1345>,M9.5.0/2:45,M4.1.0/3:45"
 
 enum
@@ -13,15 +13,6 @@ enum
   HOUR = 3600,
   DAY = 24 * HOUR,
 };
-
-static gint64
-utc (const char *text)
-{
-  g_autoptr(GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
-
-  g_assert_nonnull (time);
-  return g_date_time_to_unix (time);
-}
 
 static void
 assert_next (const PvSchedule *schedule, const char *after, const char *wanted)
