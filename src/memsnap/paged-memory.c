@@ -102,7 +102,7 @@ pv_paged_memory_is_whole (PvPagedMemory *self)
 {
   for (gsize page = 0; !self->whole && page < self->size / PV_PAGER_PAGE; page++)
     {
-      if (__atomic_load_n (&self->states[page], __ATOMIC_ACQUIRE) == PV_PAGER_MISSING)
+      if (pv_pager_state_is_missing (__atomic_load_n (&self->states[page], __ATOMIC_ACQUIRE)))
         return FALSE;
     }
   self->whole = TRUE;

@@ -19,7 +19,15 @@ enum
   PV_PAGER_MISSING = 0,
   PV_PAGER_PLACED = 1,
   PV_PAGER_DISCARDED = 2, /* by the program, before or after it was placed: zeros when touched again */
+  /* May be there already: when its pager ends now, the next one places it, since nobody need touch it again. */
+  PV_PAGER_PLACING = 3,
 };
+
+static inline gboolean
+pv_pager_state_is_missing (guint8 state)
+{
+  return state == PV_PAGER_MISSING || state == PV_PAGER_PLACING;
+}
 
 typedef struct
 {

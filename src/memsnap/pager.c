@@ -49,6 +49,12 @@ set_state (PvPager *self, guint64 page, guint8 state)
   __atomic_store_n (&self->states[page], state, __ATOMIC_RELEASE);
 }
 
+static gboolean
+is_missing (const PvPager *self, guint64 page)
+{
+  return pv_pager_state_is_missing (state_of (self, page));
+}
+
 static guint64
 address_of (const PvPager *self, guint64 page)
 {
@@ -101,18 +107,21 @@ place (PvPager *self, guint64 page, gboolean is_wanted, GError **error)
 
   while (errnum == EAGAIN)
     {
-      guint8 state = state_of (self, page);
+      gboolean missing = is_missing (self, page);
 
-      if (state == PV_PAGER_MISSING
+      if (missing
           && !self->read_page (page * PV_PAGER_PAGE, self->buffer, PV_PAGER_PAGE, is_wanted, self->data, error))
         {
           g_prefix_error (error, "page at offset %" G_GUINT64_FORMAT ": ", page * PV_PAGER_PAGE);
           return FALSE;
         }
       /* One that was placed and is missing again was discarded, or is there by now: a copy of zeros leaves it alone. */
-      if (state == PV_PAGER_MISSING)
-        errnum = pv_userfault_copy (self->fd, address_of (self, page), (guint64) (gsize) self->buffer, PV_PAGER_PAGE,
-                                    PV_PAGER_PAGE);
+      if (missing)
+        {
+          set_state (self, page, PV_PAGER_PLACING);
+          errnum = pv_userfault_copy (self->fd, address_of (self, page), (guint64) (gsize) self->buffer, PV_PAGER_PAGE,
+                                      PV_PAGER_PAGE);
+        }
       else
         errnum = pv_userfault_zero (self->fd, address_of (self, page), PV_PAGER_PAGE, PV_PAGER_PAGE);
       /* The program is discarding memory: the kernel wants to tell first. */
@@ -128,8 +137,8 @@ place (PvPager *self, guint64 page, gboolean is_wanted, GError **error)
     }
   if (errnum != 0)
     return pv_throw_errno (error, errnum, "cannot place the page at offset %" G_GUINT64_FORMAT, page * PV_PAGER_PAGE);
-  self->on_demand += is_wanted && state_of (self, page) == PV_PAGER_MISSING;
-  if (state_of (self, page) == PV_PAGER_MISSING)
+  self->on_demand += is_wanted && is_missing (self, page);
+  if (is_missing (self, page))
     set_state (self, page, PV_PAGER_PLACED);
   return TRUE;
 }
@@ -139,7 +148,19 @@ is_done (const PvPager *self)
 {
   for (guint64 page = 0; page < self->n_pages; page++)
     {
-      if (state_of (self, page) == PV_PAGER_MISSING)
+      if (is_missing (self, page))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* What an earlier pager had in its hands when it was killed. */
+static gboolean
+place_half_done (PvPager *self, GError **error)
+{
+  for (guint64 page = 0; page < self->n_pages && !self->gone; page++)
+    {
+      if (state_of (self, page) == PV_PAGER_PLACING && !place (self, page, FALSE, error))
         return FALSE;
     }
   return TRUE;
@@ -149,7 +170,7 @@ is_done (const PvPager *self)
 static gboolean
 pull_one (PvPager *self, gboolean *left, GError **error)
 {
-  while (self->next < self->n_pages && state_of (self, self->next) != PV_PAGER_MISSING)
+  while (self->next < self->n_pages && !is_missing (self, self->next))
     self->next++;
   *left = self->next < self->n_pages;
   return !*left || place (self, self->next, FALSE, error);
@@ -195,6 +216,8 @@ pv_pager_run (PvPager *self, GError **error)
     return TRUE;
   /* Faults that an earlier pager had read and not answered are reported again. */
   pv_userfault_wake (self->fd, self->link.address, self->link.size);
+  if (!place_half_done (self, error))
+    return FALSE;
   while (!done)
     {
       if (!serve (self, &done, error))
@@ -228,7 +251,7 @@ pv_pager_get_stats (PvPager *self, PvPagerStats *stats)
 {
   *stats = (PvPagerStats){ .n_pages = self->n_pages, .on_demand = self->on_demand };
   for (guint64 page = 0; page < self->n_pages; page++)
-    stats->placed += state_of (self, page) != PV_PAGER_MISSING;
+    stats->placed += !is_missing (self, page);
 }
 
 PvPager *

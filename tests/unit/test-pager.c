@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "memsnap/pager-link.h"
+#include "memsnap/userfault.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -185,6 +186,54 @@ touch (gpointer data)
   return NULL;
 }
 
+/* A pager that ends between placing a page and noting that: page @page is there, its state does not say so. */
+static void
+place_and_die (PvPagedMemory *memory, guint64 page)
+{
+  g_autoptr(GError) error = NULL;
+  guint64 words[PAGE / 8];
+  PvPagerLink link;
+  guint8 *states;
+  int ends[2], fault, states_fd;
+
+  for (gsize i = 0; i < PAGE / 8; i++)
+    words[i] = word_of (page);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), ==, 0);
+  pv_paged_memory_send (memory, ends[0], &error);
+  g_assert_no_error (error);
+  g_assert_true (pv_pager_link_receive (ends[1], &link, &fault, &states_fd, &error));
+  states = mmap (NULL, link.size / PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, states_fd, 0);
+  states[page] = PV_PAGER_PLACING;
+  g_assert_cmpint (pv_userfault_copy (fault, link.address + page * PAGE, (guint64) (gsize) words, PAGE, PAGE), ==, 0);
+  munmap (states, link.size / PAGE);
+  close (states_fd);
+  close (fault);
+  close (ends[0]);
+  close (ends[1]);
+}
+
+/* Nobody touches that page again: the next pager must see to it, also one that brings only what is touched. */
+static void
+test_half_done (void)
+{
+  g_autoptr(PvPagedMemory) memory = new_memory (20);
+  guint64 *words = pv_paged_memory_get_address (memory);
+  pid_t pid;
+
+  place_and_die (memory, 7);
+  words[7 * (PAGE / 8) + 1] = 5;
+  g_assert_false (pv_paged_memory_is_whole (memory));
+  pid = start_pager (memory, FALSE);
+  for (guint64 page = 0; page < 20; page++)
+    {
+      if (page != 7)
+        assert_page (memory, page);
+    }
+  g_assert_cmpint (end_of (pid), ==, 0);
+  g_assert_true (pv_paged_memory_is_whole (memory));
+  g_assert_cmphex (words[7 * (PAGE / 8) + 1], ==, 5);
+}
+
 /* Pager after pager is killed while threads touch pages. */
 static void
 test_killed (void)
@@ -352,6 +401,7 @@ main (int argc, char **argv)
     {
       g_test_add_func ("/pager/pull", test_pull);
       g_test_add_func ("/pager/on-demand", test_on_demand);
+      g_test_add_func ("/pager/half-done", test_half_done);
       g_test_add_func ("/pager/killed", test_killed);
       g_test_add_func ("/pager/discarded", test_discarded);
       g_test_add_func ("/pager/source-fails", test_source_fails);
