@@ -9,6 +9,7 @@
 #include "stream/stream-decoder.h"
 #include "stream/stream-format.h"
 #include "util/cursor.h"
+#include "util/error.h"
 
 #define SAMPLE_PAGE 4096u
 #define SAMPLE_RAM_ID 2u
@@ -266,4 +267,56 @@ sample_golden (const char *name)
   g_output_stream_splice (memory, plain, G_OUTPUT_STREAM_SPLICE_CLOSE_TARGET, NULL, &error);
   g_assert_no_error (error);
   return g_memory_output_stream_steal_as_bytes (G_MEMORY_OUTPUT_STREAM (memory));
+}
+
+/* The start of a stream with one block "m" of 2 pages, up to a PART. */
+static inline GByteArray *
+sample_up_to_part (void)
+{
+  GByteArray *stream = g_byte_array_new ();
+
+  sample_start (stream, SAMPLE_MACHINE);
+  sample_ram_start (stream, 2 * SAMPLE_PAGE);
+  sample_block (stream, "m", 2 * SAMPLE_PAGE);
+  sample_eos (stream);
+  sample_footer (stream);
+  sample_part (stream, PV_SECTION_PART);
+  return stream;
+}
+
+/* Feeds @n bytes in pieces of @step (the first one @first). */
+static inline gboolean
+sample_decode (const guint8 *bytes, gsize n, gsize first, gsize step, Record *record, PvStreamDecoder **decoder_out,
+               GError **error)
+{
+  g_autoptr(PvStreamDecoder) decoder = pv_stream_decoder_new (&record_handler, record);
+
+  while (n > 0)
+    {
+      gsize now = MIN (first, n);
+      g_autofree guint8 *copy = g_memdup2 (bytes, now); /* so that a sanitizer sees reads past the piece */
+
+      if (!pv_stream_decoder_feed (decoder, copy, now, error))
+        return FALSE;
+      bytes += now;
+      n -= now;
+      first = step;
+    }
+  if (!pv_stream_decoder_finish (decoder, error))
+    return FALSE;
+  if (decoder_out != NULL)
+    *decoder_out = g_steal_pointer (&decoder);
+  return TRUE;
+}
+
+static inline void
+sample_assert_refused (GByteArray *stream, int code, const char *sentence)
+{
+  g_autoptr(GError) error = NULL;
+  g_auto(Record) record = { 0 };
+
+  g_assert_false (sample_decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error));
+  g_assert_error (error, PV_ERROR, code);
+  if (strstr (error->message, sentence) == NULL)
+    g_error ("'%s' does not say '%s'", error->message, sentence);
 }

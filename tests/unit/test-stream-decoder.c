@@ -9,43 +9,6 @@
 static const char background_log[] = "block pc.ram 16384\nblock rom 4096\n"
                                      "page 0 0 4096 11\nzero 0 4096 4096\npage 0 8192 4096 22\npage 1 0 4096 33\n";
 
-/* Feeds @n bytes in pieces of @step (the first one @first). */
-static gboolean
-decode (const guint8 *bytes, gsize n, gsize first, gsize step, Record *record, PvStreamDecoder **decoder_out,
-        GError **error)
-{
-  g_autoptr(PvStreamDecoder) decoder = pv_stream_decoder_new (&record_handler, record);
-
-  while (n > 0)
-    {
-      gsize now = MIN (first, n);
-      g_autofree guint8 *copy = g_memdup2 (bytes, now); /* so that a sanitizer sees reads past the piece */
-
-      if (!pv_stream_decoder_feed (decoder, copy, now, error))
-        return FALSE;
-      bytes += now;
-      n -= now;
-      first = step;
-    }
-  if (!pv_stream_decoder_finish (decoder, error))
-    return FALSE;
-  if (decoder_out != NULL)
-    *decoder_out = g_steal_pointer (&decoder);
-  return TRUE;
-}
-
-static void
-assert_refused (GByteArray *stream, int code, const char *sentence)
-{
-  g_autoptr(GError) error = NULL;
-  g_auto(Record) record = { 0 };
-
-  g_assert_false (decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error));
-  g_assert_error (error, PV_ERROR, code);
-  if (strstr (error->message, sentence) == NULL)
-    g_error ("'%s' does not say '%s'", error->message, sentence);
-}
-
 static GByteArray *
 copy_of (const GByteArray *stream)
 {
@@ -65,7 +28,7 @@ test_background (void)
   g_auto(Record) record = { 0 };
   const PvStreamHead *head;
 
-  decode (stream->data, stream->len, stream->len, 1, &record, &decoder, &error);
+  sample_decode (stream->data, stream->len, stream->len, 1, &record, &decoder, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (record.log->str, ==, background_log);
   sample_devices (expected, TRUE);
@@ -92,7 +55,7 @@ test_every_split (void)
       g_autoptr(GError) error = NULL;
       g_auto(Record) record = { 0 };
 
-      decode (stream->data, stream->len, at, stream->len, &record, NULL, &error);
+      sample_decode (stream->data, stream->len, at, stream->len, &record, NULL, &error);
       g_assert_no_error (error);
       g_assert_cmpstr (record.log->str, ==, background_log);
     }
@@ -109,7 +72,7 @@ test_small_pieces (void)
       g_autoptr(GError) error = NULL;
       g_auto(Record) record = { 0 };
 
-      decode (stream->data, stream->len, steps[i], steps[i], &record, NULL, &error);
+      sample_decode (stream->data, stream->len, steps[i], steps[i], &record, NULL, &error);
       g_assert_no_error (error);
       g_assert_cmpstr (record.log->str, ==, background_log);
     }
@@ -129,7 +92,7 @@ test_truncation (void)
       g_autoptr(GError) error = NULL;
       g_auto(Record) record = { 0 };
 
-      if (decode (stream->data, n, MAX (n, 1), 1, &record, NULL, &error))
+      if (sample_decode (stream->data, n, MAX (n, 1), 1, &record, NULL, &error))
         {
           g_assert_cmpuint (n, ==, eof);
           n_accepted++;
@@ -156,7 +119,7 @@ test_bit_flips (void)
         if (at > 300 && at % 64 != 0 && at < stream->len - 300 && stream->data[at] == stream->data[at - 1])
           continue; /* in a page: one in a while is enough */
         stream->data[at] ^= 1u << bit;
-        if (!decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error))
+        if (!sample_decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error))
           {
             g_assert_nonnull (error);
             n_refused++;
@@ -191,182 +154,17 @@ test_precopy (void)
   sample_eos (stream);
   sample_footer (stream);
   sample_devices (stream, TRUE);
-  decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error);
+  sample_decode (stream->data, stream->len, stream->len, 1, &record, NULL, &error);
   g_assert_no_error (error);
   memory = ((GByteArray *) record.memory->pdata[0])->data;
   g_assert_cmpuint (memory[0], ==, 3);
   g_assert_cmpuint (memory[SAMPLE_PAGE], ==, 0);
 }
 
-/* The start of a stream with one block "m" of 2 pages, up to a PART. */
-static GByteArray *
-up_to_part (void)
-{
-  GByteArray *stream = g_byte_array_new ();
-
-  sample_start (stream, SAMPLE_MACHINE);
-  sample_ram_start (stream, 2 * SAMPLE_PAGE);
-  sample_block (stream, "m", 2 * SAMPLE_PAGE);
-  sample_eos (stream);
-  sample_footer (stream);
-  sample_part (stream, PV_SECTION_PART);
-  return stream;
-}
-
-static void
-test_refused_records (void)
-{
-  static const struct
-  {
-    guint64 word;
-    int code;
-    const char *sentence;
-  } cases[] = {
-    { PV_RAM_XBZRLE, PV_ERROR_UNSUPPORTED, "xbzrle" },
-    { PV_RAM_COMPRESS_PAGE, PV_ERROR_UNSUPPORTED, "compress" },
-    { PV_RAM_MULTIFD_FLUSH, PV_ERROR_UNSUPPORTED, "multifd" },
-    { PV_RAM_HOOK, PV_ERROR_UNSUPPORTED, "RDMA" },
-    { PV_RAM_MEM_SIZE | SAMPLE_PAGE, PV_ERROR_CORRUPT, "twice" },
-    { PV_RAM_PAGE | PV_RAM_ZERO, PV_ERROR_CORRUPT, "unknown flags" },
-    { 0x800, PV_ERROR_CORRUPT, "unknown flags" },
-    { 0, PV_ERROR_CORRUPT, "unknown flags" },
-    { PV_RAM_PAGE | PV_RAM_CONTINUE, PV_ERROR_CORRUPT, "no RAM block" },
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
-    {
-      g_autoptr(GByteArray) stream = up_to_part ();
-
-      pv_append_be64 (stream, cases[i].word);
-      sample_name (stream, "m");
-      pv_append_zeros (stream, SAMPLE_PAGE);
-      assert_refused (stream, cases[i].code, cases[i].sentence);
-    }
-}
-
-static void
-test_refused_pages (void)
-{
-  g_autoptr(GByteArray) unlisted = up_to_part (), behind = up_to_part (), filled = up_to_part ();
-  g_autoptr(GByteArray) wrap = up_to_part ();
-
-  sample_page (unlisted, "n", 0, 1);
-  assert_refused (unlisted, PV_ERROR_CORRUPT, "not listed");
-  sample_page (behind, "m", 2 * SAMPLE_PAGE, 1);
-  assert_refused (behind, PV_ERROR_CORRUPT, "behind the end");
-  sample_page (wrap, "m", 0xfffffffffffff000, 1);
-  assert_refused (wrap, PV_ERROR_CORRUPT, "behind the end");
-  sample_zero (filled, "m", 0);
-  filled->data[filled->len - 1] = 7;
-  assert_refused (filled, PV_ERROR_CORRUPT, "filled with 0x07");
-}
-
-static void
-test_refused_sections (void)
-{
-  g_autoptr(GByteArray) bitmap = g_byte_array_new (), early = g_byte_array_new (), unknown = g_byte_array_new ();
-  g_autoptr(GByteArray) version = g_byte_array_new (), part = g_byte_array_new (), post_copy = g_byte_array_new ();
-  g_autoptr(GByteArray) nothing = g_byte_array_new ();
-
-  sample_start (bitmap, SAMPLE_MACHINE);
-  pv_append_u8 (bitmap, PV_SECTION_START);
-  pv_append_be32 (bitmap, 3);
-  sample_name (bitmap, "dirty-bitmap");
-  pv_append_be64 (bitmap, 1);
-  assert_refused (bitmap, PV_ERROR_UNSUPPORTED, "dirty-bitmap");
-
-  sample_start (early, SAMPLE_MACHINE);
-  sample_devices (early, TRUE);
-  assert_refused (early, PV_ERROR_UNSUPPORTED, "'timer' is saved before memory");
-
-  sample_start (unknown, SAMPLE_MACHINE);
-  pv_append_u8 (unknown, 0x0a);
-  assert_refused (unknown, PV_ERROR_CORRUPT, "0x0a");
-
-  pv_append_be32 (version, PV_STREAM_MAGIC);
-  pv_append_be32 (version, 2);
-  assert_refused (version, PV_ERROR_UNSUPPORTED, "version 2");
-
-  sample_start (part, SAMPLE_MACHINE);
-  sample_part (part, PV_SECTION_PART);
-  assert_refused (part, PV_ERROR_CORRUPT, "never started");
-
-  sample_start (post_copy, SAMPLE_MACHINE);
-  pv_append_u8 (post_copy, PV_SECTION_COMMAND);
-  pv_append_be16 (post_copy, 7);
-  pv_append_be16 (post_copy, 4);
-  assert_refused (post_copy, PV_ERROR_UNSUPPORTED, "command 7");
-
-  sample_start (nothing, SAMPLE_MACHINE);
-  pv_append_u8 (nothing, PV_SECTION_EOF);
-  assert_refused (nothing, PV_ERROR_CORRUPT, "neither memory nor devices");
-}
-
-static void
-test_not_a_stream (void)
-{
-  g_autoptr(GByteArray) text = g_byte_array_new (), nothing = g_byte_array_new ();
-
-  g_byte_array_append (text, (const guint8 *) "This is no stream", 17);
-  assert_refused (text, PV_ERROR_CORRUPT, "not a QEMU migration stream");
-  assert_refused (nothing, PV_ERROR_CORRUPT, "empty");
-}
-
-static void
-test_refused_blocks (void)
-{
-  static const struct
-  {
-    guint64 total, size;
-    const char *name, *sentence;
-  } cases[] = {
-    { 0, SAMPLE_PAGE, "m", "impossible RAM size" },
-    { PV_RAM_TOTAL_MAX + SAMPLE_PAGE, SAMPLE_PAGE, "m", "impossible RAM size" },
-    { SAMPLE_PAGE, 2 * SAMPLE_PAGE, "m", "impossible size 8192" },
-    { SAMPLE_PAGE, 0, "m", "impossible size 0" },
-    { SAMPLE_PAGE, 100, "m", "impossible size 100" },
-    { SAMPLE_PAGE, SAMPLE_PAGE, "", "no printable name" },
-    { SAMPLE_PAGE, SAMPLE_PAGE, "a\nb", "no printable name" },
-  };
-  g_autoptr(GByteArray) twice = g_byte_array_new ();
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
-    {
-      g_autoptr(GByteArray) stream = g_byte_array_new ();
-
-      sample_start (stream, SAMPLE_MACHINE);
-      sample_ram_start (stream, cases[i].total);
-      sample_block (stream, cases[i].name, cases[i].size);
-      sample_eos (stream);
-      assert_refused (stream, PV_ERROR_CORRUPT, cases[i].sentence);
-    }
-  sample_start (twice, SAMPLE_MACHINE);
-  sample_ram_start (twice, 2 * SAMPLE_PAGE);
-  sample_block (twice, "m", SAMPLE_PAGE);
-  sample_block (twice, "m", SAMPLE_PAGE);
-  assert_refused (twice, PV_ERROR_CORRUPT, "comes twice");
-}
-
-static void
-test_too_many_blocks (void)
-{
-  g_autoptr(GByteArray) stream = g_byte_array_new ();
-
-  sample_start (stream, SAMPLE_MACHINE);
-  sample_ram_start (stream, (guint64) (PV_RAM_BLOCKS_MAX + 1) * SAMPLE_PAGE);
-  for (guint i = 0; i <= PV_RAM_BLOCKS_MAX; i++)
-    {
-      g_autofree char *name = g_strdup_printf ("b%u", i);
-
-      sample_block (stream, name, SAMPLE_PAGE);
-    }
-  assert_refused (stream, PV_ERROR_CORRUPT, "more than 4096 RAM blocks");
-}
-
 static void
 test_footers (void)
 {
-  g_autoptr(GByteArray) missing = up_to_part (), other = g_byte_array_new (), none = g_byte_array_new ();
+  g_autoptr(GByteArray) missing = sample_up_to_part (), other = g_byte_array_new (), none = g_byte_array_new ();
   g_autoptr(GError) error = NULL;
   g_autoptr(PvStreamDecoder) decoder = NULL;
   g_auto(Record) record = { 0 };
@@ -374,7 +172,7 @@ test_footers (void)
   sample_page (missing, "m", 0, 1);
   sample_eos (missing);
   sample_devices (missing, TRUE);
-  assert_refused (missing, PV_ERROR_CORRUPT, "has no footer");
+  sample_assert_refused (missing, PV_ERROR_CORRUPT, "has no footer");
 
   sample_start (other, SAMPLE_MACHINE);
   sample_ram_start (other, SAMPLE_PAGE);
@@ -382,7 +180,7 @@ test_footers (void)
   sample_eos (other);
   pv_append_u8 (other, PV_SECTION_FOOTER);
   pv_append_be32 (other, SAMPLE_RAM_ID + 1);
-  assert_refused (other, PV_ERROR_CORRUPT, "the footer of section 3");
+  sample_assert_refused (other, PV_ERROR_CORRUPT, "the footer of section 3");
 
   /* An old machine: neither configuration nor footers. */
   sample_start (none, NULL);
@@ -393,7 +191,7 @@ test_footers (void)
   sample_page (none, "m", 0, 5);
   sample_eos (none);
   sample_devices (none, FALSE);
-  decode (none->data, none->len, 1, 1, &record, &decoder, &error);
+  sample_decode (none->data, none->len, 1, 1, &record, &decoder, &error);
   g_assert_no_error (error);
   g_assert_false (pv_stream_decoder_peek_head (decoder)->footers);
   g_assert_null (pv_stream_decoder_peek_head (decoder)->machine);
@@ -424,7 +222,7 @@ test_configuration (void)
   sample_eos (stream);
   sample_footer (stream);
   sample_devices (stream, TRUE);
-  decode (stream->data, stream->len, 5, 5, &record, &decoder, &error);
+  sample_decode (stream->data, stream->len, 5, 5, &record, &decoder, &error);
   g_assert_no_error (error);
   head = pv_stream_decoder_peek_head (decoder);
   g_assert_cmpuint (head->page_size, ==, 65536);
@@ -433,24 +231,14 @@ test_configuration (void)
 
   sample_start (unknown, SAMPLE_MACHINE);
   sample_capabilities (unknown, "x-teleport", NULL);
-  assert_refused (unknown, PV_ERROR_UNSUPPORTED, "x-teleport");
+  sample_assert_refused (unknown, PV_ERROR_UNSUPPORTED, "x-teleport");
 
   sample_start (bits, SAMPLE_MACHINE);
   pv_append_u8 (bits, PV_SECTION_SUBSECTION);
   sample_name (bits, "configuration/target-page-bits");
   pv_append_be32 (bits, 1);
   pv_append_be32 (bits, 40);
-  assert_refused (bits, PV_ERROR_CORRUPT, "2^40");
-}
-
-static void
-test_mapped_needs_a_file (void)
-{
-  g_autoptr(GByteArray) stream = g_byte_array_new ();
-
-  sample_start (stream, SAMPLE_MACHINE);
-  sample_capabilities (stream, "mapped-ram", NULL);
-  assert_refused (stream, PV_ERROR_UNSUPPORTED, "seekable file");
+  sample_assert_refused (bits, PV_ERROR_CORRUPT, "2^40");
 }
 
 /* Commands that a saved stream may have are passed over; post-copy advice makes blocks tell unusual page sizes. */
@@ -484,21 +272,10 @@ test_commands (void)
   sample_eos (stream);
   sample_footer (stream);
   sample_devices (stream, TRUE);
-  decode (stream->data, stream->len, 3, 3, &record, NULL, &error);
+  sample_decode (stream->data, stream->len, 3, 3, &record, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (record.log->str, ==, "block huge0 2097152\nblock small 4096\nblock huge1 2097152\n"
                                         "page 2 1048576 4096 09\n");
-}
-
-static void
-test_no_page_at_all (void)
-{
-  g_autoptr(GByteArray) stream = up_to_part ();
-
-  sample_eos (stream);
-  sample_footer (stream);
-  sample_devices (stream, TRUE);
-  assert_refused (stream, PV_ERROR_CORRUPT, "no page of memory");
 }
 
 /* The handler stops the decoder, with its own error, which stays. */
@@ -587,10 +364,10 @@ test_trailing (void)
   g_auto(Record) record = { 0 };
 
   pv_append_zeros (zeros, 1000);
-  decode (zeros->data, zeros->len, zeros->len, 1, &record, NULL, &error);
+  sample_decode (zeros->data, zeros->len, zeros->len, 1, &record, NULL, &error);
   g_assert_no_error (error);
   pv_append_be64 (junk, 0x6a756e6b6a756e6b);
-  assert_refused (junk, PV_ERROR_CORRUPT, "among the devices");
+  sample_assert_refused (junk, PV_ERROR_CORRUPT, "among the devices");
 }
 
 static void
@@ -604,7 +381,7 @@ test_device_only (void)
 
   sample_start (stream, NULL);
   sample_devices (stream, TRUE);
-  decode (stream->data, stream->len, 1, 1, &record, &decoder, &error);
+  sample_decode (stream->data, stream->len, 1, 1, &record, &decoder, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (record.n_calls, ==, 0);
   devices = pv_stream_decoder_devices (decoder);
@@ -631,7 +408,7 @@ test_real (gconstpointer name)
   const guint8 *bytes = g_bytes_get_data (stream, &size);
   int ram;
 
-  decode (bytes, size, 1000, 5000, &record, &decoder, &error);
+  sample_decode (bytes, size, 1000, 5000, &record, &decoder, &error);
   g_assert_no_error (error);
   ram = pv_stream_head_find_block (pv_stream_decoder_peek_head (decoder), "pc.ram");
   g_assert_cmpint (ram, ==, 0);
@@ -652,9 +429,9 @@ test_real_devices (void)
   gsize size;
   const guint8 *bytes = g_bytes_get_data (stream, &size);
 
-  decode (bytes, size, 1000, 1000, &record, NULL, &error);
+  sample_decode (bytes, size, 1000, 1000, &record, NULL, &error);
   g_assert_no_error (error);
-  g_assert_false (decode (bytes, size - 1, 1000, 1000, &record, NULL, &error));
+  g_assert_false (sample_decode (bytes, size - 1, 1000, 1000, &record, NULL, &error));
   g_assert_error (error, PV_ERROR, PV_ERROR_CORRUPT);
 }
 
@@ -671,17 +448,9 @@ main (int argc, char **argv)
   g_test_add_func ("/stream-decoder/truncation", test_truncation);
   g_test_add_func ("/stream-decoder/bit-flips", test_bit_flips);
   g_test_add_func ("/stream-decoder/precopy", test_precopy);
-  g_test_add_func ("/stream-decoder/refused-records", test_refused_records);
-  g_test_add_func ("/stream-decoder/refused-pages", test_refused_pages);
-  g_test_add_func ("/stream-decoder/refused-sections", test_refused_sections);
-  g_test_add_func ("/stream-decoder/not-a-stream", test_not_a_stream);
-  g_test_add_func ("/stream-decoder/refused-blocks", test_refused_blocks);
-  g_test_add_func ("/stream-decoder/too-many-blocks", test_too_many_blocks);
   g_test_add_func ("/stream-decoder/footers", test_footers);
   g_test_add_func ("/stream-decoder/configuration", test_configuration);
-  g_test_add_func ("/stream-decoder/mapped-needs-a-file", test_mapped_needs_a_file);
   g_test_add_func ("/stream-decoder/commands", test_commands);
-  g_test_add_func ("/stream-decoder/no-page-at-all", test_no_page_at_all);
   g_test_add_func ("/stream-decoder/handler-stops", test_handler_stops);
   g_test_add_func ("/stream-decoder/milestones", test_milestones);
   g_test_add_func ("/stream-decoder/page-position", test_page_position);
