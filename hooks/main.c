@@ -4,7 +4,7 @@
  *
  * libvirtd waits for it, so it never calls libvirt, and it ends within 2 s whatever pagevaultd does. A guest that has
  * nothing to do with the store starts as ever. "reconnect" and whatever else is asked succeed: libvirt would kill a
- * running guest otherwise.
+ * running guest otherwise. 'pagevault doctor' runs it, too, with "doctor" for the operation: does pagevaultd answer?
  */
 #include "config.h"
 
@@ -101,6 +101,19 @@ on_release (const char *guest)
   return EXIT_SUCCESS;
 }
 
+static int
+on_doctor (void)
+{
+  g_autoptr(GError) error = NULL;
+  PvHookVerb verb = 0;
+  g_autofree char *answer = pv_ask_daemon (PV_HOOK_ALIVE, "", ASK_MS, &verb, &error);
+
+  if (answer != NULL && verb == PV_HOOK_SAME)
+    return puts ("pagevaultd answers") < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+  fprintf (stderr, "%s\n", error != NULL ? error->message : "nonsense");
+  return EXIT_FAILURE;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -115,5 +128,7 @@ main (int argc, char **argv)
     return on_prepare (guest);
   if (g_str_equal (operation, "release"))
     return on_release (guest);
+  if (g_str_equal (operation, "doctor"))
+    return on_doctor ();
   return EXIT_SUCCESS;
 }

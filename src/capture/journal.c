@@ -275,9 +275,8 @@ boot_id (void)
   return g_strstrip (text);
 }
 
-/* Whether the machine was started anew since it was begun; one without a beginning was never acted upon. */
-static gboolean
-is_of_this_start (GPtrArray *steps)
+gboolean
+pv_journal_is_of_this_start (GPtrArray *steps)
 {
   const PvStep *begin = steps->len > 0 ? steps->pdata[0] : NULL;
   g_autofree char *boot = boot_id ();
@@ -290,7 +289,7 @@ pv_journal_steps (PvJournal *self, GError **error)
 {
   g_autoptr(GPtrArray) steps = read_steps (self, error);
 
-  if (steps != NULL && !is_of_this_start (steps))
+  if (steps != NULL && !pv_journal_is_of_this_start (steps))
     mark_over (steps, OVER_LIVE);
   return g_steal_pointer (&steps);
 }
@@ -349,7 +348,7 @@ pv_journal_find (const char *path, const char *copy, GError **error)
     {
       self = pv_journal_open (copy, &local);
       steps = self != NULL ? read_steps (self, &local) : NULL;
-      if (steps != NULL && is_of_this_start (steps))
+      if (steps != NULL && pv_journal_is_of_this_start (steps))
         {
           pv_unlink (copy, error);
           return NULL;
@@ -385,9 +384,8 @@ pv_journal_remove (PvJournal *self, GError **error)
   return TRUE;
 }
 
-/* (transfer full) */
-static char *
-run_path (const char *uuid)
+char *
+pv_journal_place (const char *uuid)
 {
   if (geteuid () == 0)
     return g_build_filename ("/run/pagevault", uuid, NULL);
@@ -397,7 +395,7 @@ run_path (const char *uuid)
 char *
 pv_journal_run_directory (const char *uuid, GError **error)
 {
-  g_autofree char *path = run_path (uuid);
+  g_autofree char *path = pv_journal_place (uuid);
 
   return pv_mkdirs (path, 0700, error) ? g_steal_pointer (&path) : NULL;
 }

@@ -80,6 +80,9 @@ gboolean pv_journal_over_live (PvJournal *self, GError **error);
 /* (element-type PvStep) (transfer container): reads the file anew, oldest first. All but overlays are over in one
  * of an earlier start of the machine. PV_ERROR_CORRUPT for a line that is whole and makes no sense. */
 GPtrArray *pv_journal_steps (PvJournal *self, GError **error);
+/* Of what pv_journal_steps() gave: whether it was begun since the machine was started; one without a beginning, which
+ * was never acted upon, counts as if it was. */
+gboolean pv_journal_is_of_this_start (GPtrArray *steps);
 const char *pv_journal_file (PvJournal *self);
 /* Everything is undone or done: both files go; the one in the store only if it can be reached. */
 gboolean pv_journal_remove (PvJournal *self, GError **error);
@@ -87,6 +90,8 @@ gboolean pv_journal_remove (PvJournal *self, GError **error);
 /* Locks the guest @uuid for a capture: an open descriptor, to be handed to the guardian too; the lock goes with the
  * last of them. -1 with PV_ERROR_BUSY when another capture works on it. @name is for the message. */
 int pv_journal_lock (const char *uuid, const char *name, GError **error);
+/* (transfer full): the directory of the next function, which may be missing; NULL for @uuid: the one that it is in. */
+char *pv_journal_place (const char *uuid);
 /* (transfer full): the directory for what lives as long as a capture of this guest: sockets. Made if missing, 0700. */
 char *pv_journal_run_directory (const char *uuid, GError **error);
 

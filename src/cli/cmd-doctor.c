@@ -61,6 +61,8 @@ run_doctor (PvCli *cli, char **args, GError **error)
   pv_doctor_look_at_host (doctor);
   pv_doctor_look_at_libvirt (doctor, cli);
   pv_doctor_look_at_store (doctor, cli);
+  pv_doctor_look_at_leftovers (doctor, cli);
+  pv_doctor_look_at_served (doctor, cli);
   if (cli->json)
     print_json (doctor);
   else

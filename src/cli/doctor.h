@@ -47,6 +47,11 @@ void pv_doctor_look_at_libvirt (PvDoctor *self, PvCli *cli);
 void pv_doctor_look_at_policies (PvDoctor *self, PvCli *cli, PvConnection *connection);
 void pv_doctor_look_at_store (PvDoctor *self, PvCli *cli);
 
+/* What killed captures, restores and pagers have left. */
+void pv_doctor_look_at_leftovers (PvDoctor *self, PvCli *cli);
+/* What serves the store to libvirt and to guests: its hook, the pool, the disks of 'pagevault mount'. */
+void pv_doctor_look_at_served (PvDoctor *self, PvCli *cli);
+
 /* Starts @emulator without a machine and asks it: does it know background snapshots, and does this kernel let it?
  * Both (out). */
 gboolean pv_doctor_probe_emulator (const char *emulator, gboolean *known, gboolean *allowed, char **version,

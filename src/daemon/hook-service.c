@@ -77,6 +77,15 @@ release (PvHookService *self, const char *text)
     g_warning ("on the hook's socket: nobody was released");
 }
 
+static void
+say_alive (int fd, gint64 deadline)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!pv_hook_message_send (fd, PV_HOOK_SAME, "", deadline, &error))
+    g_debug ("%s", error->message);
+}
+
 /* On a thread of the service. */
 static gboolean
 on_question (GThreadedSocketService *service, GSocketConnection *connection, GObject *source, gpointer data)
@@ -96,6 +105,8 @@ on_question (GThreadedSocketService *service, GSocketConnection *connection, GOb
     restore (self, fd, text, deadline);
   else if (verb == PV_HOOK_RELEASE)
     release (self, text);
+  else if (verb == PV_HOOK_ALIVE)
+    say_alive (fd, deadline);
   else
     g_warning ("on the hook's socket: a question that nobody asks");
   g_atomic_int_dec_and_test (&self->at_work);

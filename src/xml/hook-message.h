@@ -18,6 +18,7 @@ typedef enum
 {
   PV_HOOK_RESTORE = 'r', /* question: a guest of this description is about to be restored */
   PV_HOOK_RELEASE = 'e', /* told: "TIME NAME", a guest has ended, or its start has failed; no answer */
+  PV_HOOK_ALIVE = 'a',   /* question of 'pagevault doctor': is anybody there; the answer is PV_HOOK_SAME */
   PV_HOOK_SAME = 's',    /* answer: as it is */
   PV_HOOK_XML = 'x',     /* answer: with this description */
   PV_HOOK_REFUSE = 'n',  /* answer: not at all; the text says why */

@@ -36,6 +36,17 @@ gboolean pv_mount_run (PvMount *self, GError **error);
 /* TRUE when @directory is a file system of this kind. */
 gboolean pv_mount_is_there (const char *directory);
 
+typedef enum
+{
+  PV_MOUNT_NONE,   /* nothing is mounted there, or no file system of this kind */
+  PV_MOUNT_SERVED,
+  PV_MOUNT_DEAD,   /* mounted, and whoever served it is gone */
+  PV_MOUNT_SILENT, /* mounted, and no answer came in time */
+} PvMountState;
+
+/* Waits for an answer @timeout_ms at most. */
+PvMountState pv_mount_state (const char *directory, guint timeout_ms);
+
 /* Unmounts @directory when whoever served it was killed; else leaves it alone. */
 void pv_mount_clear_dead (const char *directory);
 
