@@ -6,13 +6,16 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <syslog.h>
 
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/guest-migration.h"
 #include "virt/host.h"
 
 #define CAPABILITY "postcopy-ram"
 #define FD_NAME "pagevault-pager"
+#define NODE "pagevault-memory-still-coming" /* what QEMU says of a migration that is asked for meanwhile */
 
 enum
 {
@@ -112,6 +115,17 @@ run_uri (PvGuest *guest, const char *command, GError **error)
   return reply != NULL;
 }
 
+/* Until pv_pager_guest_complete(). Before anything comes in: QEMU answers for certain. Where it cannot be, a migration
+ * that is asked for meanwhile is refused all the same, only worse. */
+static void
+forbid_migration (PvGuest *guest)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!pv_guest_forbid_migration (guest, NODE, &error))
+    syslog (LOG_NOTICE, "%s: 'virsh save' while memory comes will do QEMU harm", error->message);
+}
+
 int
 pv_pager_guest_incoming (PvPagerGuest *self, GError **error)
 {
@@ -126,6 +140,7 @@ pv_pager_guest_incoming (PvPagerGuest *self, GError **error)
       pv_throw (error, PV_ERROR_UNSUPPORTED, "%s", why->message);
       return -1;
     }
+  forbid_migration (guest);
   channel = give_channel (guest, error);
   return channel >= 0 && run_uri (guest, "migrate-incoming", error) ? pv_fd_steal (&channel) : -1;
 }
@@ -201,7 +216,9 @@ pv_pager_guest_complete (PvPagerGuest *self, GError **error)
 {
   PvGuest *guest = get_guest (self, error);
 
-  return guest != NULL && pv_guest_set_capability (guest, CAPABILITY, FALSE, error);
+  gboolean allowed = guest != NULL && pv_guest_allow_migration (guest, NODE, error);
+
+  return guest != NULL && pv_guest_set_capability (guest, CAPABILITY, FALSE, allowed ? error : NULL) && allowed;
 }
 
 gboolean

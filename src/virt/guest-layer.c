@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "virt/guest-private.h"
 #include "virt/guest-process.h"
 
 #define MEANWHILE "pagevault-%08x" /* name of the node in between: another each time, one may have been left */
@@ -107,33 +108,6 @@ run (PvGuest *self, const char *command, JsonObject *arguments, GError **error)
   return reply != NULL;
 }
 
-/* Gives QEMU @fd; @set: (out): the number of the set that it is in. */
-static gboolean
-give (PvGuest *self, int fd, gint64 *set, GError **error)
-{
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(JsonNode) reply = NULL;
-
-  json_object_set_string_member (arguments, "opaque", OPAQUE);
-  reply = pv_guest_qmp_with_fds (self, "add-fd", arguments, &fd, 1, error);
-  if (reply == NULL)
-    return FALSE;
-  *set = json_object_get_int_member_with_default (json_node_get_object (reply), "fdset-id", -1);
-  return TRUE;
-}
-
-/* QEMU's nodes have descriptors of their own. */
-static void
-take_back (PvGuest *self, gint64 set)
-{
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(GError) local = NULL;
-
-  json_object_set_int_member (arguments, "fdset-id", set);
-  if (!run (self, "remove-fd", arguments, &local))
-    g_debug ("%s", local->message);
-}
-
 static gboolean
 is_mine (JsonObject *set)
 {
@@ -154,7 +128,7 @@ pv_guest_forget_layers (PvGuest *self)
       JsonObject *set = json_array_get_object_element (sets, i);
 
       if (is_mine (set))
-        take_back (self, json_object_get_int_member_with_default (set, "fdset-id", -1));
+        pv_guest_take_fd_back (self, json_object_get_int_member_with_default (set, "fdset-id", -1));
     }
 }
 
@@ -169,20 +143,6 @@ add_node (PvGuest *self, JsonObject *node, const char *name, gint64 set, GError 
   json_object_set_string_member (arguments, "node-name", name);
   json_object_set_boolean_member (arguments, "read-only", TRUE);
   return run (self, "blockdev-add", arguments, error);
-}
-
-/* One that is not there is fine: somebody was killed who had come this far. */
-static gboolean
-delete_node (PvGuest *self, const char *name, GError **error)
-{
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(GError) local = NULL;
-
-  json_object_set_string_member (arguments, "node-name", name);
-  if (run (self, "blockdev-del", arguments, &local) || strstr (local->message, "Failed to find node") != NULL)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local));
-  return FALSE;
 }
 
 /* All nodes that stand on @name stand on @other from now on. */
@@ -220,8 +180,8 @@ replace (PvGuest *self, GPtrArray *nodes, JsonObject *node, gint64 set, GError *
   g_autofree char *meanwhile = g_strdup_printf (MEANWHILE, g_random_int ());
 
   return add_node (self, node, meanwhile, set, error) && move_users (self, nodes, name, meanwhile, error)
-         && delete_node (self, name, error) && add_node (self, node, name, set, error)
-         && move_users (self, nodes, name, name, error) && delete_node (self, meanwhile, error);
+         && pv_guest_delete_node (self, name, error) && add_node (self, node, name, set, error)
+         && move_users (self, nodes, name, name, error) && pv_guest_delete_node (self, meanwhile, error);
 }
 
 gboolean
@@ -237,10 +197,10 @@ pv_guest_reopen_layer (PvGuest *self, const char *path, int fd, GError **error)
 
       if (!is_file (node) || !g_str_equal (text_of (node, "filename"), path) || text_of (node, "node-name") == NULL)
         continue;
-      if (!give (self, fd, &set, error))
+      if (!pv_guest_give_fd (self, fd, OPAQUE, &set, error))
         return FALSE;
       ok = replace (self, nodes, node, set, error);
-      take_back (self, set);
+      pv_guest_take_fd_back (self, set);
       return ok;
     }
   return pv_throw (error, PV_ERROR_NOT_FOUND, "guest %s: QEMU was not started with a layer '%s'", pv_guest_name (self),

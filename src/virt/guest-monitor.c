@@ -118,6 +118,48 @@ pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments
   return parse_reply (self, command, reply, error);
 }
 
+gboolean
+pv_guest_give_fd (PvGuest *self, int fd, const char *opaque, gint64 *set, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  json_object_set_string_member (arguments, "opaque", opaque);
+  reply = pv_guest_qmp_with_fds (self, "add-fd", arguments, &fd, 1, error);
+  if (reply == NULL)
+    return FALSE;
+  *set = (gint64) number_member (JSON_NODE_HOLDS_OBJECT (reply) ? json_node_get_object (reply) : NULL, "fdset-id");
+  return TRUE;
+}
+
+void
+pv_guest_take_fd_back (PvGuest *self, gint64 set)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+  g_autoptr(GError) local = NULL;
+
+  json_object_set_int_member (arguments, "fdset-id", set);
+  reply = pv_guest_qmp (self, "remove-fd", arguments, &local);
+  if (reply == NULL)
+    g_debug ("%s", local->message);
+}
+
+gboolean
+pv_guest_delete_node (PvGuest *self, const char *name, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+  g_autoptr(GError) local = NULL;
+
+  json_object_set_string_member (arguments, "node-name", name);
+  reply = pv_guest_qmp (self, "blockdev-del", arguments, &local);
+  if (reply != NULL || strstr (local->message, "Failed to find node") != NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
 char *
 pv_guest_hmp (PvGuest *self, const char *line, GError **error)
 {
