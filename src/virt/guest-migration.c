@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "util/cursor.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "virt/guest-private.h"
