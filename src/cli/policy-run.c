@@ -4,12 +4,10 @@
 #include "cli/policy-run.h"
 
 #include <glib/gstdio.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "cli/local-prune.h"
+#include "policy/policy-child.h"
 #include "policy/policy-plan.h"
 #include "util/bytesize.h"
 #include "util/error.h"
@@ -36,68 +34,20 @@ seconds_now (void)
 static GPtrArray *
 new_command (PvCli *cli, const char *verb)
 {
-  GPtrArray *arguments = g_ptr_array_new_with_free_func (g_free);
+  PvPolicyPlace place = {
+    .store = cli->store_directory,
+    .uri = cli->uri,
+    .passphrase_file = cli->passphrase_file,
+    .secret_uuid = cli->secret_uuid,
+  };
 
-  g_ptr_array_add (arguments, g_strdup ("/proc/self/exe"));
-  g_ptr_array_add (arguments, g_strdup (verb));
-  g_ptr_array_add (arguments, g_strdup_printf ("--store=%s", cli->store_directory));
-  if (cli->uri != NULL)
-    g_ptr_array_add (arguments, g_strdup_printf ("--connect=%s", cli->uri));
-  if (cli->passphrase_file != NULL)
-    g_ptr_array_add (arguments, g_strdup_printf ("--passphrase-file=%s", cli->passphrase_file));
-  if (cli->secret_uuid != NULL)
-    g_ptr_array_add (arguments, g_strdup_printf ("--secret=%s", cli->secret_uuid));
-  return arguments;
+  return pv_policy_child_command ("/proc/self/exe", verb, &place);
 }
 
-/* What a child has said last on standard error, without the name of the program. */
-static const char *
-last_words (char *text)
-{
-  char *line;
-
-  g_strchomp (text);
-  line = strrchr (text, '\n');
-  line = line != NULL ? line + 1 : text;
-  return g_str_has_prefix (line, "pagevault: ") ? line + strlen ("pagevault: ") : line;
-}
-
-/* A child that is told to stop does so cleanly. */
-static void
-stop_child (GSubprocess *child)
-{
-  g_subprocess_send_signal (child, SIGTERM);
-  g_subprocess_wait (child, NULL, NULL);
-}
-
-/* Runs @arguments to the end. The error is what the child said, or how it died. */
 static gboolean
 run_child (PvCli *cli, GPtrArray *arguments, GError **error)
 {
-  g_autoptr(GSubprocess) child = NULL;
-  g_autofree char *said = NULL;
-  const char *verb = arguments->pdata[1];
-
-  g_ptr_array_add (arguments, NULL);
-  child = g_subprocess_newv ((const char *const *) arguments->pdata,
-                             G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error);
-  if (child == NULL)
-    return FALSE;
-  if (!g_subprocess_communicate_utf8 (child, NULL, cli->cancellable, NULL, &said, error))
-    {
-      stop_child (child);
-      if (!g_cancellable_is_cancelled (cli->cancellable))
-        return FALSE;
-      g_clear_error (error);
-      return pv_throw (error, PV_ERROR_CANCELLED, "stopped");
-    }
-  if (g_subprocess_get_if_exited (child) && g_subprocess_get_exit_status (child) == 0)
-    return TRUE;
-  if (g_cancellable_is_cancelled (cli->cancellable))
-    return pv_throw (error, PV_ERROR_CANCELLED, "stopped");
-  if (g_subprocess_get_if_signaled (child))
-    return pv_throw (error, PV_ERROR_FAILED, "'%s' was killed by signal %d", verb, g_subprocess_get_term_sig (child));
-  return pv_throw (error, PV_ERROR_FAILED, "%s", *said != '\0' ? last_words (said) : "it failed without a word");
+  return pv_policy_child_run (arguments, cli->cancellable, NULL, NULL, error);
 }
 
 /* --- steps ------------------------------------------------------------------------------------------------------- */

@@ -3,10 +3,9 @@
 
 #include "daemon/policy-service.h"
 
-#include <gio/gio.h>
-#include <signal.h>
 #include <string.h>
 
+#include "policy/policy-child.h"
 #include "policy/policy-plan.h"
 #include "util/error.h"
 #include "util/helper-program.h"
@@ -24,10 +23,9 @@ struct _PvPolicyService
   PvFd served;           /* (owned): the lock that says that somebody runs the policies */
   GMutex lock;
   GCond cond;
-  gboolean over;         /* under lock */
   GHashTable *busy;      /* (owned) (element-type utf8): UUIDs whose policy runs; under lock */
   GHashTable *told;      /* (owned) (element-type utf8 utf8): what was said of the policy of a UUID; of .thread */
-  GCancellable *cancellable; /* (owned) */
+  GCancellable *cancellable; /* (owned): it is over; cancelled under lock, so that nobody misses .cond */
   GThreadPool *runs;     /* (owned) */
   GThread *thread;       /* (owned) */
 };
@@ -66,25 +64,23 @@ find_program (void)
   return in_path != NULL ? in_path : g_steal_pointer (&found);
 }
 
-static GSubprocess *
-start (PvPolicyService *self, const Run *run, GError **error)
+/* (transfer full) (element-type utf8) */
+static GPtrArray *
+new_command (PvPolicyService *self, const Run *run)
 {
-  g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *program = find_program ();
+  PvPolicyPlace place = {
+    .store = self->store,
+    .passphrase_file = self->passphrase_file,
+    .secret_uuid = self->secret_uuid,
+  };
+  GPtrArray *command = pv_policy_child_command (program, "policy", &place);
 
-  g_ptr_array_add (arguments, find_program ());
-  g_ptr_array_add (arguments, g_strdup ("policy"));
-  g_ptr_array_add (arguments, g_strdup_printf ("--store=%s", self->store));
-  if (self->passphrase_file != NULL)
-    g_ptr_array_add (arguments, g_strdup_printf ("--passphrase-file=%s", self->passphrase_file));
-  if (self->secret_uuid != NULL)
-    g_ptr_array_add (arguments, g_strdup_printf ("--secret=%s", self->secret_uuid));
-  g_ptr_array_add (arguments, g_strdup ("--due"));
-  g_ptr_array_add (arguments, g_strdup ("--"));
-  g_ptr_array_add (arguments, g_strdup ("run"));
-  g_ptr_array_add (arguments, g_strdup (run->domain));
-  g_ptr_array_add (arguments, NULL);
-  return g_subprocess_newv ((const char *const *) arguments->pdata,
-                            G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, error);
+  g_ptr_array_add (command, g_strdup ("--due"));
+  g_ptr_array_add (command, g_strdup ("--"));
+  g_ptr_array_add (command, g_strdup ("run"));
+  g_ptr_array_add (command, g_strdup (run->domain));
+  return command;
 }
 
 /* Each line of @text is a message of the log. */
@@ -95,8 +91,7 @@ log_lines (const char *domain, const char *text, GLogLevelFlags level)
 
   for (char **line = lines; *line != NULL; line++)
     if (**line != '\0')
-      g_log (G_LOG_DOMAIN, level, "policy of %s: %s", domain,
-             g_str_has_prefix (*line, "pagevault: ") ? *line + strlen ("pagevault: ") : *line);
+      g_log (G_LOG_DOMAIN, level, "policy of %s: %s", domain, pv_policy_child_words (*line));
 }
 
 /* A run that died, or failed before it could write that down, must not begin anew at once. */
@@ -121,48 +116,27 @@ note_failure (PvPolicyService *self, const Run *run, const PvPolicyState *before
     g_warning ("policy of %s: %s", run->domain, error->message);
 }
 
-/* What @child said, and how it ended. */
-static void
-judge (PvPolicyService *self, const Run *run, const PvPolicyState *before, GSubprocess *child, const char *out,
-       const char *said)
-{
-  g_autofree char *death = NULL;
-
-  log_lines (run->domain, out, G_LOG_LEVEL_MESSAGE);
-  log_lines (run->domain, said, G_LOG_LEVEL_WARNING);
-  if (g_subprocess_get_if_exited (child) && g_subprocess_get_exit_status (child) == 0)
-    return;
-  if (g_subprocess_get_if_signaled (child))
-    death = g_strdup_printf ("the run was killed by signal %d", g_subprocess_get_term_sig (child));
-  if (death != NULL)
-    g_warning ("policy of %s: %s", run->domain, death);
-  note_failure (self, run, before, death != NULL ? death : *said != '\0' ? said : "it failed without a word");
-}
-
 static void
 do_run (PvPolicyService *self, const Run *run)
 {
-  g_autoptr(GSubprocess) child = NULL;
-  g_autoptr(GError) error = NULL;
-  g_autofree char *out = NULL, *said = NULL;
+  g_autoptr(GPtrArray) command = new_command (self, run);
   g_auto(PvPolicyState) before = { 0 };
+  g_autofree char *out = NULL, *said = NULL;
+  g_autoptr(GError) error = NULL;
+  gboolean done;
 
   pv_policy_state_load (&before, self->store, run->uuid);
-  child = start (self, run, &error);
-  if (child != NULL && g_subprocess_communicate_utf8 (child, NULL, self->cancellable, &out, &said, &error))
-    {
-      g_strchomp (said);
-      judge (self, run, &before, child, out, said);
-      return;
-    }
-  if (child != NULL)
-    {
-      g_subprocess_send_signal (child, SIGTERM);
-      g_subprocess_wait (child, NULL, NULL);
-    }
-  if (g_cancellable_is_cancelled (self->cancellable))
+  done = pv_policy_child_run (command, self->cancellable, &out, &said, &error);
+  if (g_error_matches (error, PV_ERROR, PV_ERROR_CANCELLED))
     return;
-  g_warning ("policy of %s: %s", run->domain, error->message);
+  if (out != NULL)
+    log_lines (run->domain, out, G_LOG_LEVEL_MESSAGE);
+  if (said != NULL)
+    log_lines (run->domain, said, G_LOG_LEVEL_WARNING);
+  if (done)
+    return;
+  if (said == NULL || strstr (said, error->message) == NULL) /* it has not said so itself */
+    g_warning ("policy of %s: %s", run->domain, error->message);
   note_failure (self, run, &before, error->message);
 }
 
@@ -203,7 +177,7 @@ start_run (PvPolicyService *self, const PvGuestPolicy *guest)
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   Run *run;
 
-  if (self->over || g_hash_table_contains (self->busy, guest->uuid))
+  if (g_cancellable_is_cancelled (self->cancellable) || g_hash_table_contains (self->busy, guest->uuid))
     return;
   g_hash_table_add (self->busy, g_strdup (guest->uuid));
   run = g_new0 (Run, 1);
@@ -274,14 +248,14 @@ keep_looking (gpointer data)
   PvPolicyService *self = data;
 
   g_mutex_lock (&self->lock);
-  while (!self->over)
+  while (!g_cancellable_is_cancelled (self->cancellable))
     {
       gint64 wait_us;
 
       g_mutex_unlock (&self->lock);
       wait_us = look (self) * G_USEC_PER_SEC - g_get_real_time ();
       g_mutex_lock (&self->lock);
-      if (!self->over)
+      if (!g_cancellable_is_cancelled (self->cancellable))
         g_cond_wait_until (&self->cond, &self->lock,
                            g_get_monotonic_time () + CLAMP (wait_us, 0, LOOK_S * G_USEC_PER_SEC));
     }
@@ -324,10 +298,9 @@ void
 pv_policy_service_free (PvPolicyService *self)
 {
   g_mutex_lock (&self->lock);
-  self->over = TRUE;
+  g_cancellable_cancel (self->cancellable);
   g_cond_broadcast (&self->cond);
   g_mutex_unlock (&self->lock);
-  g_cancellable_cancel (self->cancellable);
   g_thread_join (self->thread);
   g_thread_pool_free (self->runs, FALSE, TRUE);
   pv_fd_clear (&self->served);
