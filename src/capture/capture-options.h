@@ -47,6 +47,7 @@ typedef struct
   PvSaveMemoryFunc save_memory; /* (nullable) unless memory_file; called when the snapshot is listed */
   gpointer save_memory_data;
   char *overlay_dir;   /* (owned) (nullable): beside the disk's file */
+  gboolean libvirt_names; /* of overlays: the disk's file, with the snapshot's name in place of its suffix */
   GPtrArray *disks;    /* (owned) (element-type PvDiskSpec) */
 } PvCaptureOptions;
 

@@ -85,6 +85,18 @@ overlay_stem (const PvDomainDisk *disk)
   return g_steal_pointer (&name);
 }
 
+/* (transfer full): the same as libvirt has it: what stands behind the last dot makes room for the snapshot's name. */
+static char *
+libvirt_stem (const PvDomainDisk *disk)
+{
+  char *name = g_path_get_basename (disk->path);
+  char *dot = strrchr (name, '.');
+
+  if (dot != NULL)
+    *dot = '\0';
+  return name;
+}
+
 /* (transfer full) */
 static char *
 overlay_directory (PvDomainXml *domain, const PvDomainDisk *disk, const PvCaptureOptions *options, GError **error)
@@ -116,9 +128,10 @@ is_planned (const PvDiskPlan *self, const char *path)
 
 /* (transfer full): disks of one file name in different directories may get their overlays in the same one. */
 static char *
-default_overlay (const PvDiskPlan *self, const PvDomainDisk *disk, const char *directory, const char *tag)
+default_overlay (const PvDiskPlan *self, const PvDomainDisk *disk, const PvCaptureOptions *options,
+                 const char *directory, const char *tag)
 {
-  g_autofree char *stem = overlay_stem (disk);
+  g_autofree char *stem = options->libvirt_names ? libvirt_stem (disk) : overlay_stem (disk);
   g_autofree char *name = g_strconcat (stem, ".", tag, NULL);
   g_autofree char *longer = g_strconcat (stem, ".", disk->target, ".", tag, NULL);
   g_autofree char *path = g_build_filename (directory, name, NULL);
@@ -139,7 +152,7 @@ overlay_path (const PvDiskPlan *self, PvDomainXml *domain, const PvDomainDisk *d
   else
     {
       directory = overlay_directory (domain, disk, options, error);
-      path = directory != NULL ? default_overlay (self, disk, directory, tag) : NULL;
+      path = directory != NULL ? default_overlay (self, disk, options, directory, tag) : NULL;
     }
   if (path == NULL)
     return NULL;

@@ -77,6 +77,7 @@ run_create (PvSnapshotJob *job, PvSnapshotRequest *request)
   options.description = g_steal_pointer (&request->description);
   options.memory_file = g_steal_pointer (&request->memory_file);
   options.keep_overlay = TRUE;
+  options.libvirt_names = TRUE;
   options.save_memory = save_memory;
   options.save_memory_data = job->calls;
   while (request->disks->len > 0)
