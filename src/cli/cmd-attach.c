@@ -9,6 +9,7 @@
 #include "cli/remote-argument.h"
 #include "store/store-format.h"
 #include "store/store-keys.h"
+#include "store/unlock.h"
 #include "util/bytesize.h"
 #include "util/error.h"
 
@@ -24,11 +25,13 @@ static const GOptionEntry options[] = {
   G_OPTION_ENTRY_NULL
 };
 
-/* An encrypted remote is shared by stores of one key: a new store takes over the marker, and with it the key. */
+/* An encrypted remote is shared by stores of one key: a new store takes over the marker, and with it the key. Whoever
+ * does not have that leaves nothing behind. */
 static gboolean
 make_store (PvCli *cli, PvRemote *remote, GError **error)
 {
   g_autoptr(GError) why = NULL;
+  g_autoptr(PvStoreKey) key = NULL;
   g_autoptr(GBytes) marker = NULL;
   PvStoreFormat format;
 
@@ -38,7 +41,8 @@ make_store (PvCli *cli, PvRemote *remote, GError **error)
   marker = pv_remote_get_all (remote, "format", PV_STORE_FORMAT_MAX, cli->cancellable, error);
   if (marker == NULL)
     {
-      g_prefix_error (error, "there is no store to attach to: ");
+      if (error != NULL && g_error_matches (*error, PV_ERROR, PV_ERROR_NOT_FOUND))
+        g_prefix_error (error, "there is no store to attach to: ");
       return FALSE;
     }
   if (!pv_store_format_parse (marker, &format, error))
@@ -46,7 +50,11 @@ make_store (PvCli *cli, PvRemote *remote, GError **error)
       g_prefix_error (error, "the format marker of the remote: ");
       return FALSE;
     }
-  return format.n_key_slots == 0 || pv_store_create (cli->store_directory, &format, error);
+  g_clear_error (&why);
+  key = pv_unlock (pv_remote_url (remote), &format, &why);
+  if (why != NULL)
+    return g_propagate_error (error, g_steal_pointer (&why)), FALSE;
+  return key == NULL || pv_store_create (cli->store_directory, &format, error);
 }
 
 static void
