@@ -118,6 +118,16 @@ judge_object (const PvS3Client *self, const PvS3Request *request, const PvS3Answ
               request->method, key, self->bucket, answer->status, said);
 }
 
+/* Amazon's InvalidRequest with its sentence; MinIO's code. */
+static gboolean
+wants_md5 (const PvS3Answer *answer)
+{
+  static const char *const missing[] = { "MissingContentMD5", NULL };
+  g_autofree char *message = g_ascii_strdown (answer->error.message, -1);
+
+  return answer->status == 400 && (is_code (answer, missing) || strstr (message, "content-md5") != NULL);
+}
+
 PvS3Outcome
 pv_s3_judge (const PvS3Client *self, const PvS3Request *request, const PvS3Answer *answer, GError **error)
 {
@@ -132,5 +142,5 @@ pv_s3_judge (const PvS3Client *self, const PvS3Request *request, const PvS3Answe
     }
   if (!judge_place (self, answer, said, error) && !judge_access (self, answer, said, error))
     judge_object (self, request, answer, said, error);
-  return PV_S3_FAILED;
+  return wants_md5 (answer) ? PV_S3_WANTS_MD5 : PV_S3_FAILED;
 }

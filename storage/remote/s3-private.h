@@ -24,6 +24,7 @@ struct _PvS3Client
   guint pause_ms;               /* before the second try */
   gint answered;                /* atomic: 1 when the server has answered anything once */
   gint away;                    /* atomic: 1 from a request that was given up until the server answers one */
+  gint wants_md5;               /* atomic: 1 when the server has refused a body for want of its MD5 */
   gint has_bucket;              /* atomic: 1 after the first 2xx */
   GMutex lock;
   GPtrArray *idle;              /* of CURL *: handles with their connections; under lock */
@@ -34,13 +35,14 @@ typedef enum
   PV_S3_DONE,   /* 2xx, whole */
   PV_S3_AGAIN,  /* may work when tried again */
   PV_S3_FAILED, /* will not */
+  PV_S3_WANTS_MD5, /* will not without Content-MD5 */
 } PvS3Outcome;
 
 /* Of the body of a request. */
 typedef struct
 {
   char sha256[65]; /* hexadecimal: what is signed */
-  char md5[25];    /* base64; "" where OpenSSL has none: buckets with object lock take nothing without it */
+  char md5[25];    /* base64; "" until the server wants it, as of buckets with object lock, and where OpenSSL has none */
 } PvS3Digests;
 
 /* One try. Unless DONE, @error is set, with the message for the case that

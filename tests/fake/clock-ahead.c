@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* To be preloaded: the time of day that a program writes down is PAGEVAULT_TEST_AHEAD seconds ahead. Clocks that GLib
- * and libcurl read for themselves are not: S3 servers go on to take their signatures.
+ * and libcurl read for themselves are not: S3 servers go on to take their signatures. What time(2) says, with which
+ * libcurl signs, is PAGEVAULT_TEST_AHEAD_SIGNED seconds ahead.
  *
  * With PAGEVAULT_TEST_AHEAD_CALLS only the first so many times are. Prune asks twice: for the time that it compares
  * pack lists with, and for the one that it compares with files, whose times are the file system's.
@@ -21,4 +22,18 @@ g_get_real_time (void)
   if (ahead != NULL && (calls == NULL || n < atoi (calls)))
     now.tv_sec += atol (ahead);
   return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+time_t
+time (time_t *at)
+{
+  const char *ahead = getenv ("PAGEVAULT_TEST_AHEAD_SIGNED");
+  struct timespec now;
+
+  clock_gettime (CLOCK_REALTIME, &now);
+  if (ahead != NULL)
+    now.tv_sec += atol (ahead);
+  if (at != NULL)
+    *at = now.tv_sec;
+  return now.tv_sec;
 }
