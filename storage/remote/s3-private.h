@@ -42,7 +42,7 @@ typedef enum
 typedef struct
 {
   char sha256[65]; /* hexadecimal: what is signed */
-  char md5[25];    /* base64; "" until the server wants it, as of buckets with object lock, and where OpenSSL has none */
+  char md5[25];    /* base64; "" until the server wants it (buckets with object lock), and where OpenSSL has none */
 } PvS3Digests;
 
 /* One try. Unless DONE, @error is set, with the message for the case that
