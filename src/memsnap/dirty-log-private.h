@@ -16,6 +16,8 @@ typedef struct
   /* Leaves the pages written since the last switch in the active bitmap, makes the other one active and watches on.
    * The other one has been cleared. */
   gboolean (*swap) (PvDirtyLog *self, GError **error);
+  /* (nullable): notes in the active bitmap what waits to be noted. Any thread, also beside swap(). */
+  gboolean (*collect) (PvDirtyLog *self, GError **error);
   void (*free) (PvDirtyLog *self);
 } PvDirtyLogOps;
 

@@ -86,6 +86,12 @@ pv_dirty_log_switch (PvDirtyLog *self, gsize *n_dirty, GError **error)
   return given;
 }
 
+gboolean
+pv_dirty_log_collect (PvDirtyLog *self, GError **error)
+{
+  return self->ops->collect == NULL || self->ops->collect (self, error);
+}
+
 /* --- userfaultfd --- */
 
 typedef struct

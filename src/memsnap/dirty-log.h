@@ -13,7 +13,7 @@
  * in the bitmap given is in a later one, and whoever reads a page after the switch that gave it sees all writes for
  * which it was given.
  *
- * A log belongs to one thread at a time; the writers may be any.
+ * A log belongs to one thread at a time, but for pv_dirty_log_collect(); the writers may be any.
  */
 #pragma once
 
@@ -40,6 +40,30 @@ PvDirtyLog *pv_dirty_log_new_mprotect (gpointer address, gsize length, GError **
 /* A memory slot of a KVM machine that has KVM_MEM_LOG_DIRTY_PAGES. @length: of the slot. Only the guest's writes are
  * seen. @vm_fd is not taken and must stay open. */
 PvDirtyLog *pv_dirty_log_new_kvm (int vm_fd, guint32 slot, gsize length, GError **error);
+
+/* Lets a KVM machine have a dirty ring for each vCPU, before the first of them is made. @ring_size: (inout): bytes of
+ * each, 16 for a page that was written to; a power of two near it comes back. PV_ERROR_UNSUPPORTED: this KVM has
+ * none; INVALID: it is too late. With rings there is no pv_dirty_log_new_kvm(). */
+gboolean pv_dirty_log_enable_kvm_ring (int vm_fd, gsize *ring_size, GError **error);
+
+typedef struct
+{
+  guint32 slot; /* as in KVM_SET_USER_MEMORY_REGION */
+  gsize length; /* bytes */
+} PvDirtyLogSlot;
+
+/* The dirty rings of all vCPUs of a KVM machine, of which @slots are all memory slots with KVM_MEM_LOG_DIRTY_PAGES; the
+ * log's pages are those of the first slot, then those of the second … @vm_fd and @vcpu_fds are not taken and must stay
+ * open. A switch costs what was written, however large the memory. Only the guest's writes are seen, and what a vCPU
+ * has written since it last left KVM_RUN may be told later. A vCPU whose ring is full leaves KVM_RUN with
+ * KVM_EXIT_DIRTY_RING_FULL, and runs again after a switch or pv_dirty_log_collect(). Where KVM does not stop it in time
+ * (seen where guests are emulated: take large rings) these fail with PV_ERROR_FAILED, for writes were lost. */
+PvDirtyLog *pv_dirty_log_new_kvm_ring (int vm_fd, const int *vcpu_fds, guint n_vcpus, gsize ring_size,
+                                       const PvDirtyLogSlot *slots, guint n_slots, GError **error);
+
+/* Notes what waits in rings, so that there is room in them again; no switch. Any thread, also while another one
+ * switches: a vCPU's thread whose ring is full calls it and goes on. Does nothing with other sources. */
+gboolean pv_dirty_log_collect (PvDirtyLog *self, GError **error);
 
 /* Ends the watching. @self: (nullable). */
 void pv_dirty_log_free (PvDirtyLog *self);

@@ -4,9 +4,7 @@
 #include "memsnap/dirty-log.h"
 
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -243,123 +241,6 @@ test_busy (void)
   munmap (memory, 4 * PAGE);
 }
 
-/* --- a KVM machine that counts in all its pages --- */
-
-enum
-{
-  RAM = 128 * 4096, /* bytes; the program in the first page, the others counted in */
-};
-
-/* Counts once in each page but the first, then tells the host, again and again. A segment is 16 bytes. */
-static const guint8 program[] = {
-  0xb8, 0x00, 0x01,       /* mov ax, 0x0100 */
-  0x8e, 0xd8,             /* page: mov ds, ax */
-  0xff, 0x06, 0x00, 0x00, /* inc word [0] */
-  0x05, 0x00, 0x01,       /* add ax, 0x0100 */
-  0x3d, 0x00, 0x80,       /* cmp ax, 0x8000 */
-  0x75, 0xf2,             /* jne page */
-  0xe6, 0x10,             /* out 0x10, al */
-  0xeb, 0xeb,             /* jmp again */
-};
-
-typedef struct
-{
-  int kvm, vm, vcpu;
-  struct kvm_run *run;
-  int run_size;
-  guint8 *ram;
-  PvDirtyLog *log;
-  int stop;
-  guint turns;
-} Machine;
-
-static void
-machine_init (Machine *self)
-{
-  struct kvm_userspace_memory_region region = { .flags = KVM_MEM_LOG_DIRTY_PAGES, .memory_size = RAM };
-  struct kvm_sregs sregs;
-  struct kvm_regs regs = { .rflags = 2 };
-  g_autoptr(GError) error = NULL;
-
-  self->vm = ioctl (self->kvm, KVM_CREATE_VM, 0);
-  g_assert_cmpint (self->vm, >=, 0);
-  self->ram = new_memory (FALSE, RAM);
-  memcpy (self->ram, program, sizeof program);
-  region.userspace_addr = (guint64) (gsize) self->ram;
-  g_assert_cmpint (ioctl (self->vm, KVM_SET_USER_MEMORY_REGION, &region), ==, 0);
-  self->vcpu = ioctl (self->vm, KVM_CREATE_VCPU, 0);
-  self->run_size = ioctl (self->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-  self->run = mmap (NULL, (gsize) self->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, self->vcpu, 0);
-  g_assert_true (self->run != MAP_FAILED);
-  g_assert_cmpint (ioctl (self->vcpu, KVM_GET_SREGS, &sregs), ==, 0);
-  sregs.cs.base = 0;
-  sregs.cs.selector = 0;
-  g_assert_cmpint (ioctl (self->vcpu, KVM_SET_SREGS, &sregs), ==, 0);
-  g_assert_cmpint (ioctl (self->vcpu, KVM_SET_REGS, &regs), ==, 0);
-  self->log = pv_dirty_log_new_kvm (self->vm, 0, RAM, &error);
-  g_assert_no_error (error);
-}
-
-static gpointer
-run_machine (gpointer data)
-{
-  Machine *self = data;
-
-  while (!__atomic_load_n (&self->stop, __ATOMIC_RELAXED))
-    {
-      g_assert_cmpint (ioctl (self->vcpu, KVM_RUN, 0), ==, 0);
-      g_assert_cmpuint (self->run->exit_reason, ==, KVM_EXIT_IO);
-      __atomic_add_fetch (&self->turns, 1, __ATOMIC_RELAXED);
-    }
-  return NULL;
-}
-
-static gboolean
-machine_open (Machine *self)
-{
-  *self = (Machine){ .kvm = open ("/dev/kvm", O_RDWR | O_CLOEXEC) };
-  if (self->kvm < 0)
-    g_test_skip ("n/a: this host has no /dev/kvm");
-  else
-    machine_init (self);
-  return self->kvm >= 0;
-}
-
-static void
-machine_close (Machine *self)
-{
-  pv_dirty_log_free (self->log);
-  munmap (self->run, (gsize) self->run_size);
-  munmap (self->ram, RAM);
-  close (self->vcpu);
-  close (self->vm);
-  close (self->kvm);
-}
-
-/* The bitmap of the slot, switched while the guest runs. */
-static void
-test_kvm (void)
-{
-  Machine self;
-  g_autofree guint8 *mirror = g_malloc0 (RAM);
-  GThread *thread;
-  gsize seen = 0;
-
-  if (!machine_open (&self))
-    return;
-  memcpy (mirror, self.ram, RAM);
-  thread = g_thread_new ("vcpu", run_machine, &self);
-  for (guint round = 0; round < 100 || __atomic_load_n (&self.turns, __ATOMIC_RELAXED) < 20; round++)
-    seen += follow (self.log, self.ram, mirror);
-  __atomic_store_n (&self.stop, 1, __ATOMIC_RELAXED);
-  g_thread_join (thread);
-  seen += follow (self.log, self.ram, mirror);
-  g_assert_cmpuint (seen, >=, RAM / PAGE - 1);
-  g_assert_cmpint (memcmp (mirror, self.ram, RAM), ==, 0);
-  g_assert_cmpuint (follow (self.log, self.ram, mirror), ==, 0);
-  machine_close (&self);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -374,6 +255,5 @@ main (int argc, char **argv)
   g_test_add_data_func ("/dirty-log/refused/mprotect", &by_mprotect, test_refused);
   g_test_add_func ("/dirty-log/system-calls", test_system_calls);
   g_test_add_func ("/dirty-log/busy", test_busy);
-  g_test_add_func ("/dirty-log/kvm", test_kvm);
   return g_test_run ();
 }
