@@ -36,12 +36,20 @@ look_at_mode (PvDoctor *self, const char *directory)
 static void
 look_at_room (PvDoctor *self, const char *directory)
 {
+  g_autofree char *at = g_canonicalize_filename (directory, NULL);
   struct statvfs status;
   guint64 room;
   g_autofree char *text = NULL;
 
-  if (statvfs (directory, &status) < 0)
-    return;
+  while (statvfs (at, &status) < 0) /* a store that is yet to be made gets the room of what it will be in */
+    {
+      char *parent = errno == ENOENT ? g_path_get_dirname (at) : NULL;
+
+      if (parent == NULL)
+        return;
+      g_free (at);
+      at = parent;
+    }
   room = (guint64) status.f_bavail * status.f_frsize;
   text = pv_bytesize_format (room);
   if (room < ROOM_WANTED)
