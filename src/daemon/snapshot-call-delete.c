@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "daemon/snapshot-calls-private.h"
+#include "restore/lazy-restore.h"
 #include "util/error.h"
 
 static void
@@ -64,7 +65,9 @@ pv_snapshot_job_delete (PvSnapshotJob *job)
 
   if (stored->len == 0)
     return NULL;
-  if (!for_pool (job, stored, pv_pool_service_check_unused, &error))
+  /* who has just reverted to it waits until the memory is there, as libvirt's own revert would have done */
+  if (!pv_lazy_wait (job->calls->store, pv_guest_uuid (job->guest), TRUE, NULL, NULL, job->calls->cancellable, &error)
+      || !for_pool (job, stored, pv_pool_service_check_unused, &error))
     return pv_snapshot_job_refuse (job, "a deletion", error);
   answer = pv_libvirt_client_ask (job->client, job->message);
   if (answer == NULL)
