@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/lazy.h"
 #include "cli/output.h"
@@ -281,7 +282,8 @@ run_remote (PvCli *cli, char **args, GError **error)
 
   if (!check_arguments (args, error) || !check_options (args, error))
     return PV_EXIT_USAGE;
-  pv_cli_set_subject (cli, args[1] != NULL ? args[1] : args[0]);
+  /* a URL with a user in it is none of ours, and may have a password, too */
+  pv_cli_set_subject (cli, args[1] != NULL && strchr (args[1], '@') == NULL ? args[1] : args[0]);
   if (g_str_equal (args[0], "add"))
     done = add_remote (cli, args[1], args[2], error);
   else if (g_str_equal (args[0], "list"))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "util/error.h"
+#include "util/fault.h"
 
 gboolean
 pv_remote_key_is_valid (const char *key)
@@ -59,7 +60,7 @@ pv_remote_open (const char *url, const PvRemoteOptions *options, GError **error)
   else if (g_str_has_prefix (url, "s3://"))
     self = pv_remote_s3_open (url + strlen ("s3://"), options, limit, error);
   else
-    pv_throw (error, PV_ERROR_UNSUPPORTED, "a remote cannot be at '%s': give s3://BUCKET[/PREFIX] or file:///DIR", url);
+    pv_throw (error, PV_ERROR_UNSUPPORTED, "a remote cannot be at that URL: give s3://BUCKET[/PREFIX] or file:///DIR");
   if (self == NULL)
     return NULL;
   g_atomic_ref_count_init (&self->refs);
@@ -93,13 +94,20 @@ pv_remote_url (const PvRemote *self)
   return self->url;
 }
 
+/* Before each request, which may be several to the server. */
+static gboolean
+begin (GCancellable *cancellable, GError **error)
+{
+  return pv_remote_go_on (cancellable, error) && pv_fault ("remote.request", error);
+}
+
 gboolean
 pv_remote_put (PvRemote *self, const char *key, GBytes *bytes, PvRemotePutFlags flags, GCancellable *cancellable,
                GError **error)
 {
   g_return_val_if_fail (pv_remote_key_is_valid (key), FALSE);
   g_return_val_if_fail (g_bytes_get_size (bytes) <= PV_REMOTE_PUT_MAX, FALSE);
-  return pv_remote_go_on (cancellable, error) && self->ops->put (self, key, bytes, flags, cancellable, error);
+  return begin (cancellable, error) && self->ops->put (self, key, bytes, flags, cancellable, error);
 }
 
 gboolean
@@ -108,7 +116,7 @@ pv_remote_put_file (PvRemote *self, const char *key, int fd, guint64 size, GCanc
 {
   g_return_val_if_fail (pv_remote_key_is_valid (key), FALSE);
   g_return_val_if_fail (size <= PV_REMOTE_FILE_MAX, FALSE);
-  return pv_remote_go_on (cancellable, error)
+  return begin (cancellable, error)
          && self->ops->put_file (self, key, fd, size, cancellable, progress, data, error);
 }
 
@@ -119,14 +127,14 @@ pv_remote_get (PvRemote *self, const char *key, guint64 offset, gsize length, GC
   g_return_val_if_fail (pv_remote_key_is_valid (key), NULL);
   g_return_val_if_fail (length > 0 && length <= G_MAXSSIZE, NULL);
   g_return_val_if_fail (offset <= (guint64) G_MAXINT64 - length, NULL);
-  return pv_remote_go_on (cancellable, error) ? self->ops->get (self, key, offset, length, cancellable, error) : NULL;
+  return begin (cancellable, error) ? self->ops->get (self, key, offset, length, cancellable, error) : NULL;
 }
 
 GBytes *
 pv_remote_get_all (PvRemote *self, const char *key, gsize max_size, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (pv_remote_key_is_valid (key), NULL);
-  return pv_remote_go_on (cancellable, error) ? self->ops->get_all (self, key, max_size, cancellable, error) : NULL;
+  return begin (cancellable, error) ? self->ops->get_all (self, key, max_size, cancellable, error) : NULL;
 }
 
 gboolean
@@ -134,7 +142,7 @@ pv_remote_get_file (PvRemote *self, const char *key, int fd, guint64 size, GCanc
                     PvRemoteProgress progress, gpointer data, GError **error)
 {
   g_return_val_if_fail (pv_remote_key_is_valid (key), FALSE);
-  return pv_remote_go_on (cancellable, error)
+  return begin (cancellable, error)
          && self->ops->get_file (self, key, fd, size, cancellable, progress, data, error);
 }
 
@@ -144,7 +152,7 @@ pv_remote_stat (PvRemote *self, const char *key, guint64 *size, GCancellable *ca
   guint64 unwanted;
 
   g_return_val_if_fail (pv_remote_key_is_valid (key), FALSE);
-  return pv_remote_go_on (cancellable, error)
+  return begin (cancellable, error)
          && self->ops->stat (self, key, size != NULL ? size : &unwanted, cancellable, error);
 }
 
@@ -152,7 +160,7 @@ gboolean
 pv_remote_delete (PvRemote *self, const char *key, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (pv_remote_key_is_valid (key), FALSE);
-  return pv_remote_go_on (cancellable, error) && self->ops->delete (self, key, cancellable, error);
+  return begin (cancellable, error) && self->ops->delete (self, key, cancellable, error);
 }
 
 gboolean
@@ -161,7 +169,7 @@ pv_remote_list (PvRemote *self, const char *prefix, const char *after, PvRemoteV
 {
   g_return_val_if_fail (prefix_is_valid (prefix), FALSE);
   g_return_val_if_fail (after == NULL || pv_remote_key_is_valid (after), FALSE);
-  return pv_remote_go_on (cancellable, error)
+  return begin (cancellable, error)
          && self->ops->list (self, prefix, after, visit, data, cancellable, error);
 }
 
@@ -173,5 +181,5 @@ pv_remote_sweep (PvRemote *self, guint64 age, guint64 *n_removed, GCancellable *
   if (n_removed == NULL)
     n_removed = &unwanted;
   *n_removed = 0;
-  return pv_remote_go_on (cancellable, error) && self->ops->sweep (self, age, n_removed, cancellable, error);
+  return begin (cancellable, error) && self->ops->sweep (self, age, n_removed, cancellable, error);
 }

@@ -50,8 +50,8 @@ parse_location (PvS3Client *self, const char *location, GError **error)
     prefix[strlen (prefix) - 1] = '\0';
   if (parts[0] == NULL || !is_bucket_name (parts[0])
       || (parts[1] != NULL && *parts[1] != '\0' && !pv_remote_key_is_valid (prefix)))
-    return pv_throw (error, PV_ERROR_INVALID, "'s3://%s' names no bucket: give s3://BUCKET[/PREFIX], of letters, "
-                     "digits, '.', '_' and '-'", location);
+    return pv_throw (error, PV_ERROR_INVALID, "that URL names no bucket: give s3://BUCKET[/PREFIX], of letters, "
+                     "digits, '.', '_' and '-'"); /* it is not shown: there may be a secret in it */
   self->bucket = g_strdup (parts[0]);
   self->prefix = *prefix != '\0' ? g_strconcat (prefix, "/", NULL) : g_strdup ("");
   return TRUE;
