@@ -99,8 +99,8 @@ is_dirty (const Rings *rings, guint ring, guint32 entry)
   return __atomic_load_n (&at->flags, __ATOMIC_ACQUIRE) == KVM_DIRTY_GFN_F_DIRTY;
 }
 
-/* Where an earlier log of these rings stopped: at the first dirty entry behind one that is not. The kernel fills them in
- * order, so the one before is looked at last. UNKNOWN: none is dirty. */
+/* Where an earlier log of these rings stopped: at the first dirty entry behind one that is not. The kernel fills them
+ * in order, so the one before is looked at last. UNKNOWN: none is dirty. */
 static guint32
 find_next (const Rings *rings, guint ring)
 {
