@@ -8,21 +8,40 @@
 
 #include "util/error.h"
 
+#define LIMITED (256 * PAGE) /* bytes: many times what may be held */
+
+static guint8 *
+new_filled (Kind kind)
+{
+  guint8 *memory = new_memory (kind, LIMITED);
+
+  fill (memory, LIMITED, 1);
+  return memory;
+}
+
+/* Not taken yet. */
+static PvMemsnap *
+new_limited (PvMemsnapEngine engine, guint8 *memory, guint n_pages, PvMemsnapOverrun overrun)
+{
+  PvMemsnap *snapshot = new_snapshot (engine, memory, LIMITED);
+
+  pv_memsnap_set_limit (snapshot, n_pages * PAGE, overrun, NULL);
+  return snapshot;
+}
+
 static void
 test_spill (gconstpointer data)
 {
   const Case *one = data;
-  gsize size = 256 * PAGE;
-  guint8 *memory = new_memory (one->kind, size);
+  gsize size = LIMITED;
+  guint8 *memory = new_filled (one->kind);
   g_autoptr(PvMemsnap) snapshot = NULL;
   g_autofree guint8 *copy = g_malloc (size);
   g_autoptr(GError) error = NULL;
   const guint8 *view;
   PvMemsnapStats stats;
 
-  fill (memory, size, 1);
-  snapshot = new_snapshot (one->engine, memory, size);
-  pv_memsnap_set_limit (snapshot, 16 * PAGE, PV_MEMSNAP_SPILL, NULL);
+  snapshot = new_limited (one->engine, memory, 16, PV_MEMSNAP_SPILL);
   view = take (snapshot);
   assert_filled (view, size / 2, 1);
   fill (memory, size, 2);
@@ -46,16 +65,14 @@ static void
 test_fail (gconstpointer data)
 {
   const Case *one = data;
-  gsize size = 256 * PAGE;
-  guint8 *memory = new_memory (one->kind, size);
+  gsize size = LIMITED;
+  guint8 *memory = new_filled (one->kind);
   g_autoptr(PvMemsnap) snapshot = NULL;
   g_autofree guint8 *copy = g_malloc (size);
   g_autoptr(GError) error = NULL;
   const guint8 *view;
 
-  fill (memory, size, 1);
-  snapshot = new_snapshot (one->engine, memory, size);
-  pv_memsnap_set_limit (snapshot, 16 * PAGE, PV_MEMSNAP_FAIL, NULL);
+  snapshot = new_limited (one->engine, memory, 16, PV_MEMSNAP_FAIL);
   view = take (snapshot);
   fill (memory, size, 2);
   while (pv_memsnap_check (snapshot, NULL))
@@ -72,7 +89,7 @@ test_fail (gconstpointer data)
 static gpointer
 overwrite (gpointer data)
 {
-  fill (data, 256 * PAGE, 2);
+  fill (data, LIMITED, 2);
   return NULL;
 }
 
@@ -80,8 +97,8 @@ static void
 test_throttle (gconstpointer data)
 {
   const Case *one = data;
-  gsize size = 256 * PAGE;
-  guint8 *memory = new_memory (one->kind, size);
+  gsize size = LIMITED;
+  guint8 *memory = new_filled (one->kind);
   g_autoptr(PvMemsnap) snapshot = NULL;
   g_autoptr(PvMemsnapIter) iter = NULL;
   g_autofree guint8 *copy = g_malloc (size);
@@ -90,9 +107,7 @@ test_throttle (gconstpointer data)
   PvMemsnapPiece piece;
   GThread *writer;
 
-  fill (memory, size, 1);
-  snapshot = new_snapshot (one->engine, memory, size);
-  pv_memsnap_set_limit (snapshot, 16 * PAGE, PV_MEMSNAP_THROTTLE, NULL);
+  snapshot = new_limited (one->engine, memory, 16, PV_MEMSNAP_THROTTLE);
   take (snapshot);
   writer = g_thread_new ("writer", overwrite, memory);
   do
@@ -111,8 +126,7 @@ test_throttle (gconstpointer data)
   g_clear_pointer (&snapshot, pv_memsnap_free);
 
   /* The end of a snapshot lets the waiting go on, too. */
-  snapshot = new_snapshot (one->engine, memory, size);
-  pv_memsnap_set_limit (snapshot, 2 * PAGE, PV_MEMSNAP_THROTTLE, NULL);
+  snapshot = new_limited (one->engine, memory, 2, PV_MEMSNAP_THROTTLE);
   take (snapshot);
   writer = g_thread_new ("writer", overwrite, memory);
   do
