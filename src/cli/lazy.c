@@ -15,7 +15,7 @@
 static void
 show (const PvLazyStatus *status, gpointer data)
 {
-  pv_progress_update ("memory", status->sent_pages * PAGE, status->total_pages * PAGE, data);
+  pv_progress_update ("memory", pv_lazy_status_there (status), status->total_pages * PAGE, data);
 }
 
 gboolean
@@ -42,7 +42,7 @@ restores_of (PvStore *store, const char *snapshot)
 static void
 print_one (const PvLazyState *state, const PvLazyStatus *status)
 {
-  g_autofree char *sent = pv_bytesize_format (status->sent_pages * PAGE);
+  g_autofree char *there = pv_bytesize_format (pv_lazy_status_there (status));
   g_autofree char *total = pv_bytesize_format (status->total_pages * PAGE);
 
   switch (status->phase)
@@ -59,8 +59,8 @@ print_one (const PvLazyState *state, const PvLazyStatus *status)
     case PV_LAZY_RUNNING:
     case PV_LAZY_RECOVERING:
     default:
-      printf ("guest %s: memory comes from %s: %s of %s sent, %" G_GUINT64_FORMAT " pages on demand (%s)\n",
-              state->domain, state->snapshot, sent, total, status->pages_on_demand,
+      printf ("guest %s: memory comes from %s: %s of %s there, %" G_GUINT64_FORMAT " pages on demand (%s)\n",
+              state->domain, state->snapshot, there, total, status->pages_on_demand,
               pv_lazy_phase_to_string (status->phase));
       return;
     }
@@ -100,6 +100,7 @@ pv_lazy_add_json (JsonBuilder *builder, PvStore *store, const char *snapshot)
       pv_json_string (builder, "snapshot", state->snapshot);
       pv_json_string (builder, "phase", pv_lazy_phase_to_string (status.phase));
       pv_json_size (builder, "sent_bytes", status.sent_pages * PAGE);
+      pv_json_size (builder, "zero_bytes", status.zero_pages * PAGE);
       pv_json_size (builder, "memory_bytes", status.total_pages * PAGE);
       pv_json_size (builder, "pages_on_demand", status.pages_on_demand);
       pv_json_string (builder, "message", status.message);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "restore/postcopy-stream.h"
 #include "store/store-keys.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -298,6 +299,13 @@ pv_lazy_state_remove (const PvLazyState *self, GError **error)
 
 /* --- status ------------------------------------------------------------------------------------------------------ */
 
+guint64
+pv_lazy_status_there (const PvLazyStatus *self)
+{
+  /* a page of zeros that was asked for was sent too */
+  return MIN (self->sent_pages + self->zero_pages, self->total_pages) * PV_POSTCOPY_PAGE;
+}
+
 gboolean
 pv_lazy_state_write_status (const PvLazyState *self, const PvLazyStatus *status, GError **error)
 {
@@ -308,6 +316,7 @@ pv_lazy_state_write_status (const PvLazyState *self, const PvLazyStatus *status,
   pv_json_size (builder, "pid", (guint64) status->pid);
   pv_json_size (builder, "total_pages", status->total_pages);
   pv_json_size (builder, "sent_pages", status->sent_pages);
+  pv_json_size (builder, "zero_pages", status->zero_pages);
   pv_json_size (builder, "pages_on_demand", status->pages_on_demand);
   pv_json_size (builder, "demand_us", status->demand_us);
   pv_json_size (builder, "pages_ahead", status->pages_ahead);
@@ -339,6 +348,7 @@ pv_lazy_state_read_status (const PvLazyState *self, PvLazyStatus *status, GError
       status->pid = (gint64) get_number (object, "pid");
       status->total_pages = get_number (object, "total_pages");
       status->sent_pages = get_number (object, "sent_pages");
+      status->zero_pages = get_number (object, "zero_pages");
       status->pages_on_demand = get_number (object, "pages_on_demand");
       status->demand_us = get_number (object, "demand_us");
       status->pages_ahead = get_number (object, "pages_ahead");

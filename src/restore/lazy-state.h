@@ -40,13 +40,16 @@ typedef struct
 {
   PvLazyPhase phase;
   gint64 pid;
-  guint64 total_pages, sent_pages;   /* pages of zeros that nobody asked for are never sent */
+  guint64 total_pages, sent_pages;
+  guint64 zero_pages;                /* come by so far: those that nobody asks for are never sent */
   guint64 pages_on_demand, demand_us;
   guint64 pages_ahead;               /* sent before the guest ran */
   guint64 takeovers;
   char *message;                     /* (owned) (nullable): what is wrong */
 } PvLazyStatus;
 void pv_lazy_status_clear (PvLazyStatus *self);
+/* Bytes of memory of which nothing is missing any more, about. */
+guint64 pv_lazy_status_there (const PvLazyStatus *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvLazyStatus, pv_lazy_status_clear)
 
 void pv_lazy_state_free (PvLazyState *self);

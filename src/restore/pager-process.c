@@ -103,6 +103,7 @@ write_status (PvPagerProcess *self)
 
   self->status.total_pages = self->shared->n_pages;
   self->status.sent_pages = self->shared->n_sent;
+  self->status.zero_pages = self->pager != NULL ? pv_pager_n_zero (self->pager) : self->status.zero_pages;
   self->status.pages_on_demand = self->shared->n_requested;
   self->status.demand_us = self->shared->demand_us;
   self->status.takeovers = self->shared->n_takeovers;

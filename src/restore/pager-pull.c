@@ -25,6 +25,7 @@ struct _PvPagerPull
   GArray *first;               /* (owned) (element-type guint64): pages around which it begins */
   PvPipeline *pipeline;        /* (owned) */
   GThread *thread;             /* (owned) */
+  guint64 n_zero;              /* atomic: pages left out on the way through all memory */
   PvFd event;
   GMutex lock;
   GCond room;
@@ -111,9 +112,9 @@ pull_extent (PvPagerPull *self, guint64 first, guint64 end)
 }
 
 /* Bytes @at to @end of @block. Where the volume's tree cannot be read all of it counts as data, which then cannot be
- * read either. FALSE: stop. */
+ * read either. @n_zero: (inout) (nullable): grows by the pages of zeros among them. FALSE: stop. */
 static gboolean
-pull_range (PvPagerPull *self, guint block, guint64 at, guint64 end)
+pull_range (PvPagerPull *self, guint block, guint64 at, guint64 end, guint64 *n_zero)
 {
   PvVolumeReader *reader = pv_pager_source_reader (self->source, block);
   guint64 first = pv_pager_source_first_page (self->source, block);
@@ -126,6 +127,8 @@ pull_range (PvPagerPull *self, guint block, guint64 at, guint64 end)
       if (!pv_volume_reader_extent (reader, at, &length, &zero, NULL))
         length = PIECE_PAGES * PV_POSTCOPY_PAGE;
       length = MIN (length, end - at);
+      if (zero && n_zero != NULL)
+        __atomic_fetch_add (n_zero, length / PV_POSTCOPY_PAGE, __ATOMIC_RELAXED);
       if (!zero && !pull_extent (self, first + at / PV_POSTCOPY_PAGE, first + (at + length) / PV_POSTCOPY_PAGE))
         return FALSE;
       at += length;
@@ -136,7 +139,8 @@ pull_range (PvPagerPull *self, guint block, guint64 at, guint64 end)
 static gboolean
 pull_block (PvPagerPull *self, guint block)
 {
-  return pull_range (self, block, 0, pv_volume_reader_size (pv_pager_source_reader (self->source, block)));
+  return pull_range (self, block, 0, pv_volume_reader_size (pv_pager_source_reader (self->source, block)),
+                     &self->n_zero);
 }
 
 /* The surroundings of page @page, and @behind: (out): the first page behind them. */
@@ -151,7 +155,7 @@ pull_around (PvPagerPull *self, guint64 page, guint64 *behind)
   start = offset - offset % size;
   end = MIN (start + size, pv_volume_reader_size (pv_pager_source_reader (self->source, block)));
   *behind = page + (end - offset) / PV_POSTCOPY_PAGE;
-  return pull_range (self, block, start, end);
+  return pull_range (self, block, start, end, NULL);
 }
 
 /* FALSE: stop. */
@@ -241,4 +245,10 @@ pv_pager_pull_take (PvPagerPull *self, gboolean *end)
     g_debug ("eventfd: %s", g_strerror (errno));
   g_cond_signal (&self->room);
   return piece;
+}
+
+guint64
+pv_pager_pull_n_zero (const PvPagerPull *self)
+{
+  return __atomic_load_n (&self->n_zero, __ATOMIC_RELAXED);
 }

@@ -32,5 +32,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PvPagerPull, pv_pager_pull_free)
 int pv_pager_pull_fd (const PvPagerPull *self);
 /* (transfer full) (nullable): the next piece; NULL: none is ready, or *@end: that was all. Does not wait. */
 PvPullPiece *pv_pager_pull_take (PvPagerPull *self, gboolean *end);
+/* Pages of zeros that were left out so far. */
+guint64 pv_pager_pull_n_zero (const PvPagerPull *self);
 
 G_END_DECLS

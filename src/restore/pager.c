@@ -109,6 +109,12 @@ pv_pager_n_damaged (const PvPager *self)
   return self->damaged->len;
 }
 
+guint64
+pv_pager_n_zero (const PvPager *self)
+{
+  return self->pull != NULL ? pv_pager_pull_n_zero (self->pull) : 0;
+}
+
 /* --- damage ------------------------------------------------------------------------------------------------------ */
 
 /* It has been asked many times already when this is told. */

@@ -45,6 +45,8 @@ void pv_pager_set_rate (PvPager *self, guint64 rate);
 void pv_pager_set_watched (PvPager *self, int fd);
 /* Pages that cannot be read now. */
 guint pv_pager_n_damaged (const PvPager *self);
+/* Pages of zeros that this pager has come by: nobody needs to send them. */
+guint64 pv_pager_n_zero (const PvPager *self);
 
 /* Sends the start of the stream, the pages @ahead, and the devices; serves requests until all devices are loaded. The
  * guest may run then. What lies around the pages @ahead goes in the background first. */
