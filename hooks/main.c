@@ -18,6 +18,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/snapshot-name.h"
+#include "xml/domain-xml.h"
 #include "xml/restore-path.h"
 
 enum
@@ -72,6 +73,12 @@ on_restore (const char *guest)
   answer = pv_ask_daemon (PV_HOOK_RESTORE, xml, ours ? ASK_MS : OTHER_MS, &verb, &error);
   if (answer != NULL && verb == PV_HOOK_REFUSE && *answer != '\0')
     return refuse (guest, answer);
+  if (!ours && strstr (xml, "-incoming") != NULL)
+    {
+      g_autofree char *clean = pv_domain_xml_text_without_incoming (xml); /* of a guest that was restored lazily */
+
+      return print (guest, clean);
+    }
   if (!ours)
     return EXIT_SUCCESS;
   if (answer != NULL && verb == PV_HOOK_XML && strstr (answer, PV_RESTORE_PATH_PREFIX) == NULL)
