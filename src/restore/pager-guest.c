@@ -16,6 +16,7 @@
 #define CAPABILITY "postcopy-ram"
 #define FD_NAME "pagevault-pager"
 #define NODE "pagevault-memory-still-coming" /* what QEMU says of a migration that is asked for meanwhile */
+#define KEPT_NODE "pagevault-lazily-restored"   /* likewise of an internal snapshot, also later */
 
 enum
 {
@@ -115,15 +116,20 @@ run_uri (PvGuest *guest, const char *command, GError **error)
   return reply != NULL;
 }
 
-/* Until pv_pager_guest_complete(). Before anything comes in: QEMU answers for certain. Where it cannot be, a migration
- * that is asked for meanwhile is refused all the same, only worse. */
+/* Before anything comes in: QEMU answers for certain. Migrations: until pv_pager_guest_complete(); where it cannot be,
+ * one that is asked for meanwhile is refused all the same, only worse. Internal snapshots: libvirt takes them together
+ * with the description of the guest, "-incoming" included, and when it is to go back to them it ends the guest and
+ * starts a QEMU that refuses that option. */
 static void
-forbid_migration (PvGuest *guest)
+forbid_harm (PvGuest *guest)
 {
   g_autoptr(GError) error = NULL;
 
   if (!pv_guest_forbid_migration (guest, NODE, &error))
     syslog (LOG_NOTICE, "%s: 'virsh save' while memory comes will do QEMU harm", error->message);
+  g_clear_error (&error);
+  if (!pv_guest_forbid_internal_snapshots (guest, KEPT_NODE, &error))
+    syslog (LOG_NOTICE, "%s: libvirt may fail to revert to internal snapshots of it", error->message);
 }
 
 int
@@ -140,7 +146,7 @@ pv_pager_guest_incoming (PvPagerGuest *self, GError **error)
       pv_throw (error, PV_ERROR_UNSUPPORTED, "%s", why->message);
       return -1;
     }
-  forbid_migration (guest);
+  forbid_harm (guest);
   channel = give_channel (guest, error);
   return channel >= 0 && run_uri (guest, "migrate-incoming", error) ? pv_fd_steal (&channel) : -1;
 }

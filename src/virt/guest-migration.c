@@ -123,3 +123,17 @@ pv_guest_allow_migration (PvGuest *self, const char *node, GError **error)
 {
   return pv_guest_delete_node (self, node, error);
 }
+
+gboolean
+pv_guest_forbid_internal_snapshots (PvGuest *self, const char *node, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  g_return_val_if_fail (strlen (node) <= PV_GUEST_NODE_NAME_MAX, FALSE);
+
+  json_object_set_string_member (arguments, "node-name", node);
+  json_object_set_string_member (arguments, "driver", "null-co");
+  reply = pv_guest_qmp (self, "blockdev-add", arguments, error);
+  return reply != NULL;
+}
