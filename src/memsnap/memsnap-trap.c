@@ -21,7 +21,7 @@ typedef struct
   PvMemsnap *first_view;
   PvTrapRange *first_range;
   gboolean crowded; /* the kernel has no more room for pieces of protected memory */
-  guint generation; /* grows when something is taken off the lists */
+  guint generation; /* grows when something is taken off the lists; atomic */
 } Trap;
 
 static Trap *trap; /* private memory, never freed once made: a handler may still be in it */
@@ -194,6 +194,7 @@ on_fault (int signum, siginfo_t *info, gpointer context)
   guint64 address = (guint64) (gsize) info->si_addr;
   gboolean again = TRUE, taken = FALSE;
   int saved = errno;
+  guint now;
 
   while (again && info->si_code == SEGV_ACCERR)
     {
@@ -210,8 +211,9 @@ on_fault (int signum, siginfo_t *info, gpointer context)
   if (taken)
     return;
   /* What was protected when the thread faulted may be free by now: then the second try succeeds. */
-  if (tried != __atomic_load_n (&trap->generation, __ATOMIC_ACQUIRE))
-    tried = trap->generation;
+  now = __atomic_load_n (&trap->generation, __ATOMIC_ACQUIRE);
+  if (tried != now)
+    tried = now;
   else
     hand_on (signum, info, context);
 }
@@ -312,7 +314,7 @@ pv_trap_remove_view (PvMemsnap *self)
       if (*at == self)
         {
           *at = self->next_view;
-          trap->generation++;
+          __atomic_add_fetch (&trap->generation, 1, __ATOMIC_RELEASE);
           break;
         }
     }
@@ -339,7 +341,7 @@ pv_trap_remove_range (PvTrapRange *range)
       if (*at == range)
         {
           *at = range->next;
-          trap->generation++;
+          __atomic_add_fetch (&trap->generation, 1, __ATOMIC_RELEASE);
           break;
         }
     }
