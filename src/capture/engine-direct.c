@@ -17,31 +17,21 @@
 
 #include "capture/engine.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
+#include "capture/direct-devices.h"
+#include "capture/direct-process.h"
 #include "capture/direct-stream.h"
 #include "capture/ram-map.h"
 #include "capture/ram-watch.h"
 #include "capture/tracking-check.h"
-#include "memsnap/process-memory.h"
-#include "stream/stream-decoder.h"
 #include "util/error.h"
 #include "util/fault.h"
-#include "virt/guest-process.h"
-
-#define FDSET_NAME "pagevault-devices"
 
 enum
 {
   PAGE = 4096,
   ROUNDS = 16,            /* while all is prepared */
   LAST_ROUNDS = 8,        /* before the pause */
+  FEW_PAGES = 1024,       /* are left for the pause at once: for more, a round is cheaper */
   STALLED_ROUNDS = 4,     /* that are not shorter than the one before by a quarter */
   PAGES_PER_MS = 100,     /* that are copied in the pause: 400 MB/s, a third of what was measured for single pages */
   PAGES_SIZE = 4 << 20,   /* bytes read at a time */
@@ -53,19 +43,18 @@ typedef struct
   pid_t pid;
   PvFd pidfd;
   PvFd userfaultfd;
-  PvFd devices;            /* memory file that QEMU writes the device state into */
-  char *fdset;             /* (owned): what QEMU calls it */
-  PvRamMap *map;           /* (owned) */
-  PvRamWatch *watch;       /* (owned) */
-  PvRamPages *pages;       /* (owned): of rounds */
-  GPtrArray *last;         /* (owned) (element-type PvRamPages): of the pause, in order */
-  guint n_last;            /* that hold something */
-  PvTrackingCheck *check;  /* (owned) (nullable) */
-  guint64 limit;           /* pages that may be left for the pause */
-  guint64 expected;        /* pages that were left for it when all was prepared; at most limit */
-  PvGuardian *guardian;    /* (not owned) */
-  GThread *beat;           /* (owned) (nullable) */
-  gboolean silent;         /* the beat shall end; atomic */
+  PvDirectDevices *devices; /* (owned) (nullable) */
+  PvRamMap *map;            /* (owned) */
+  PvRamWatch *watch;        /* (owned) */
+  PvRamPages *pages;        /* (owned): of rounds */
+  GPtrArray *last;          /* (owned) (element-type PvRamPages): of the pause, in order */
+  guint n_last;             /* that hold something */
+  PvTrackingCheck *check;   /* (owned) (nullable) */
+  guint64 limit;            /* pages that may be left for the pause */
+  guint64 expected;         /* pages that were left for it when all was prepared; at most limit */
+  PvGuardian *guardian;     /* (not owned) */
+  GThread *beat;            /* (owned) (nullable) */
+  gboolean silent;          /* the beat shall end; atomic */
 } Direct;
 
 /* --- beating --- */
@@ -93,13 +82,12 @@ direct_free (gpointer data)
     g_thread_join (direct->beat);
   g_clear_pointer (&direct->check, pv_tracking_check_free);
   g_clear_pointer (&direct->watch, pv_ram_watch_free);
+  g_clear_pointer (&direct->devices, pv_direct_devices_free);
   g_clear_pointer (&direct->map, pv_ram_map_free);
   g_clear_pointer (&direct->pages, pv_ram_pages_free);
   g_ptr_array_unref (direct->last);
   pv_fd_clear (&direct->userfaultfd);
-  pv_fd_clear (&direct->devices);
   pv_fd_clear (&direct->pidfd);
-  g_free (direct->fdset);
   g_free (direct);
 }
 
@@ -114,7 +102,7 @@ direct_new (PvCapture *capture)
 {
   Direct *direct = g_new0 (Direct, 1);
 
-  direct->pidfd = direct->userfaultfd = direct->devices = PV_FD_NONE;
+  direct->pidfd = direct->userfaultfd = PV_FD_NONE;
   direct->last = g_ptr_array_new_with_free_func (free_pages);
   direct->limit = (guint64) capture->options->max_pause_ms * PAGES_PER_MS;
   direct->guardian = capture->guardian;
@@ -123,66 +111,7 @@ direct_new (PvCapture *capture)
   return direct;
 }
 
-/* --- getting hold of QEMU --- */
-
-static gboolean
-find_process (PvCapture *capture, Direct *direct, GError **error)
-{
-  const char *uuid = pv_guest_uuid (capture->guest);
-
-  direct->pid = pv_guest_process_find (uuid);
-  direct->pidfd = direct->pid != 0 ? (int) syscall (SYS_pidfd_open, direct->pid, 0) : PV_FD_NONE;
-  /* the number could have passed to another process in between */
-  if (direct->pidfd >= 0 && pv_guest_process_find (uuid) == direct->pid)
-    return TRUE;
-  return pv_throw (error, PV_ERROR_UNSUPPORTED, "guest %s: its QEMU process is not found on this host",
-                   pv_guest_name (capture->guest));
-}
-
-/* Seccomp_filters of /proc/PID/status; -1: not told. */
-static int
-n_filters (pid_t pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int) pid);
-  g_autofree char *text = NULL;
-  const char *line;
-  int n = -1;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL))
-    return -1;
-  line = strstr (text, "\nSeccomp_filters:");
-  return line != NULL && sscanf (line, "\nSeccomp_filters: %d", &n) == 1 ? n : -1;
-}
-
-/* The filter that QEMU gives itself (-sandbox) forbids what it lists and nothing else: userfaultfd and close are not
- * among that. A filter besides that and those that we live under, too, is somebody else's, and unknown. */
-static gboolean
-is_filter_known (pid_t pid)
-{
-  g_autoptr(GPtrArray) arguments = pv_guest_process_arguments (pid);
-  int theirs = n_filters (pid), ours = n_filters (getpid ());
-
-  for (guint i = 1; arguments != NULL && i < arguments->len; i++)
-    if (g_str_equal (arguments->pdata[i - 1], "-sandbox") && g_str_has_prefix (arguments->pdata[i], "on"))
-      return theirs >= 0 && ours >= 0 && theirs <= ours + 1;
-  return FALSE;
-}
-
-static gboolean
-get_userfaultfd (PvCapture *capture, Direct *direct, GError **error)
-{
-  PvProcessMemoryFlags flags = PV_PROCESS_MEMORY_TRACK;
-
-  if (is_filter_known (direct->pid))
-    flags |= PV_PROCESS_MEMORY_SECCOMP_OK;
-  if (!pv_capture_step (capture, "capture.direct.userfaultfd", error))
-    return FALSE;
-  direct->userfaultfd = pv_process_memory_userfaultfd (direct->pidfd, flags, error);
-  if (direct->userfaultfd >= 0)
-    return TRUE;
-  g_prefix_error (error, "guest %s: its QEMU: ", pv_guest_name (capture->guest));
-  return FALSE;
-}
+/* --- tracking --- */
 
 /* The snapshot before has all blocks, of the same sizes. */
 static gboolean
@@ -207,73 +136,9 @@ take_tracker (PvCapture *capture, Direct *direct, GError **error)
 
   direct->userfaultfd = pv_tracker_take (pv_guest_uuid (capture->guest), direct->map, direct->pid, base);
   capture->tracked = direct->userfaultfd >= 0;
-  return capture->tracked || get_userfaultfd (capture, direct, error);
-}
-
-/* --- device state --- */
-
-/* QEMU takes a descriptor only for what it was opened for: writing. */
-static int
-open_for_writing (int fd, GError **error)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
-
-  return pv_openat (AT_FDCWD, path, O_WRONLY, 0, error);
-}
-
-static gboolean
-give_devices_file (PvCapture *capture, Direct *direct, GError **error)
-{
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(JsonNode) reply = NULL;
-  g_auto(PvFd) theirs = PV_FD_NONE;
-
-  direct->devices = memfd_create (FDSET_NAME, MFD_CLOEXEC);
-  if (direct->devices < 0)
-    return pv_throw_errno (error, errno, "cannot make a memory file for the device state");
-  theirs = open_for_writing (direct->devices, error);
-  if (theirs < 0 || !pv_capture_step (capture, "capture.direct.fdset", error)
-      || !pv_journal_add (capture->journal, FALSE, error, PV_STEP_FDSET, FDSET_NAME, NULL))
-    return FALSE;
-  json_object_set_string_member (arguments, "opaque", FDSET_NAME);
-  reply = pv_guest_qmp_with_fds (capture->guest, "add-fd", arguments, &theirs, 1, error);
-  if (reply == NULL)
-    return FALSE;
-  if (!JSON_NODE_HOLDS_OBJECT (reply) || !json_object_has_member (json_node_get_object (reply), "fdset-id"))
-    return pv_throw (error, PV_ERROR_FAILED, "guest %s: add-fd: QEMU's answer is not understood",
-                     pv_guest_name (capture->guest));
-  direct->fdset = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT,
-                                   json_object_get_int_member (json_node_get_object (reply), "fdset-id"));
-  return pv_fault ("capture.direct.fdset.given", error);
-}
-
-static gboolean
-save_devices (PvCapture *capture, Direct *direct, GError **error)
-{
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(JsonNode) reply = NULL;
-
-  json_object_set_string_member (arguments, "filename", direct->fdset);
-  json_object_set_boolean_member (arguments, "live", FALSE);
-  reply = pv_guest_qmp (capture->guest, "xen-save-devices-state", arguments, error);
-  return reply != NULL;
-}
-
-static GBytes *
-read_devices (Direct *direct, GError **error)
-{
-  off_t size = lseek (direct->devices, 0, SEEK_END);
-  g_autofree guint8 *bytes = NULL;
-
-  if (size <= 0 || size > PV_STREAM_DEVICES_MAX)
-    {
-      pv_throw (error, PV_ERROR_FAILED, "QEMU has written no device state, or more than can be");
-      return NULL;
-    }
-  bytes = g_malloc ((gsize) size);
-  if (!pv_pread_exact (direct->devices, bytes, (gsize) size, 0, FDSET_NAME, error))
-    return NULL;
-  return g_bytes_new_take (g_steal_pointer (&bytes), (gsize) size);
+  if (!capture->tracked && pv_capture_step (capture, "capture.direct.userfaultfd", error))
+    direct->userfaultfd = pv_direct_process_userfaultfd (capture->guest, direct->pid, direct->pidfd, error);
+  return direct->userfaultfd >= 0;
 }
 
 /* --- pages --- */
@@ -365,7 +230,7 @@ take_rounds (PvCapture *capture, Direct *direct, GError **error)
   if (!pv_ram_watch_peek (direct->watch, &n_pages, error))
     return FALSE;
   direct->expected = pv_ram_watch_pending (direct->watch) + n_pages;
-  if (direct->expected <= direct->limit)
+  if (direct->expected <= MIN (FEW_PAGES, direct->limit))
     return TRUE;
   for (guint i = 0; i < ROUNDS && stalled < STALLED_ROUNDS; i++)
     {
@@ -415,9 +280,12 @@ begin (PvCapture *capture, Direct *direct, GError **error)
     }
   direct->watch = pv_ram_watch_new (direct->map, direct->pid, direct->userfaultfd, error);
   /* the first scan takes longest: it must not be in a pause */
-  return direct->watch != NULL && pv_fault ("capture.direct.watched", error)
-         && pv_ram_watch_scan (direct->watch, error) && give_devices_file (capture, direct, error)
-         && pv_ram_ingest_begin (capture->ram, head, error) && (!capture->tracked || keep (capture, direct, error));
+  if (direct->watch == NULL || !pv_fault ("capture.direct.watched", error)
+      || !pv_ram_watch_scan (direct->watch, error))
+    return FALSE;
+  direct->devices = pv_direct_devices_new (capture, error);
+  return direct->devices != NULL && pv_ram_ingest_begin (capture->ram, head, error)
+         && (!capture->tracked || keep (capture, direct, error));
 }
 
 static gboolean
@@ -432,8 +300,8 @@ direct_prepare (PvCapture *capture, GError **error)
   direct = direct_new (capture);
   capture->engine_data = direct;
   capture->free_engine_data = direct_free;
-  if (!find_process (capture, direct, error) || !begin (capture, direct, error)
-      || !take_rounds (capture, direct, error))
+  direct->pidfd = pv_direct_process_open (capture->guest, &direct->pid, error);
+  if (direct->pidfd < 0 || !begin (capture, direct, error) || !take_rounds (capture, direct, error))
     return FALSE;
   prepare_last (direct);
   return TRUE;
@@ -497,9 +365,9 @@ direct_arm (PvCapture *capture, GError **error)
 {
   Direct *direct = capture->engine_data;
 
-  return pv_capture_step (capture, "capture.direct.devices", error) && save_devices (capture, direct, error)
-         && pv_ram_map_check (direct->map, error) && pv_ram_watch_scan (direct->watch, error)
-         && copy_last (direct, error) && check_tracking (direct, error)
+  return pv_capture_step (capture, "capture.direct.devices", error)
+         && pv_direct_devices_save (direct->devices, capture->guest, error) && pv_ram_map_check (direct->map, error)
+         && pv_ram_watch_scan (direct->watch, error) && copy_last (direct, error) && check_tracking (direct, error)
          && pv_fault ("capture.direct.copied", error) && pv_capture_resume (capture, error);
 }
 
@@ -524,7 +392,7 @@ direct_settle (PvCapture *capture, GError **error)
   g_autoptr(GBytes) devices = NULL;
 
   end_watching (capture, direct);
-  saved = read_devices (direct, error);
+  saved = pv_direct_devices_read (direct->devices, error);
   devices = saved != NULL ? pv_direct_stream_devices (saved, error) : NULL;
   if (devices == NULL)
     return FALSE;

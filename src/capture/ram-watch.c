@@ -59,12 +59,6 @@ set_run (guint64 *bitmap, guint64 from, guint64 to)
     bitmap[from / 64] |= G_GUINT64_CONSTANT (1) << (from % 64);
 }
 
-static gboolean
-get (const guint64 *bitmap, guint64 page)
-{
-  return (bitmap[page / 64] >> (page % 64) & 1) != 0;
-}
-
 static void
 clear_block (gpointer data)
 {
@@ -116,9 +110,35 @@ throw_scan (int errnum, GError **error)
 typedef enum
 {
   SCAN_WRITTEN, /* marks them pending, and watches them again */
-  SCAN_THERE,   /* marks them there */
+  SCAN_GONE,    /* those that are not there: marks them so */
   SCAN_PEEK,    /* counts the written ones */
 } ScanKind;
+
+static void
+clear_run (guint64 *bitmap, guint64 from, guint64 to)
+{
+  for (; from < to && from % 64 != 0; from++)
+    bitmap[from / 64] &= ~(G_GUINT64_CONSTANT (1) << (from % 64));
+  for (; from + 64 <= to; from += 64)
+    bitmap[from / 64] = 0;
+  for (; from < to; from++)
+    bitmap[from / 64] &= ~(G_GUINT64_CONSTANT (1) << (from % 64));
+}
+
+static int
+scan_some (PvRamWatch *self, ScanKind kind, guint64 *at, guint64 end, PvPageRun *runs, guint *n)
+{
+  switch (kind)
+    {
+    case SCAN_WRITTEN:
+      return pv_pagemap_scan_written (self->pagemap, IS_THERE, at, end, runs, RUNS, n);
+    case SCAN_GONE:
+      return pv_pagemap_scan_without (self->pagemap, IS_THERE, at, end, runs, RUNS, n);
+    case SCAN_PEEK:
+      return pv_pagemap_scan (self->pagemap, PV_PAGE_IS_WRITTEN, IS_THERE, at, end, runs, RUNS, n);
+    }
+  g_assert_not_reached ();
+}
 
 static gboolean
 scan_block (PvRamWatch *self, Block *block, ScanKind kind, guint64 *count, GError **error)
@@ -129,10 +149,7 @@ scan_block (PvRamWatch *self, Block *block, ScanKind kind, guint64 *count, GErro
 
   while (at < end)
     {
-      int errnum = kind == SCAN_WRITTEN
-                       ? pv_pagemap_scan_written (self->pagemap, IS_THERE, &at, end, runs, RUNS, &n)
-                       : pv_pagemap_scan (self->pagemap, kind == SCAN_PEEK ? PV_PAGE_IS_WRITTEN : 0, IS_THERE, &at, end,
-                                          runs, RUNS, &n);
+      int errnum = scan_some (self, kind, &at, end, runs, &n);
 
       if (errnum == EINTR)
         continue;
@@ -143,8 +160,10 @@ scan_block (PvRamWatch *self, Block *block, ScanKind kind, guint64 *count, GErro
           guint64 from = (runs[i].start - block->address) / PAGE, to = (runs[i].end - block->address) / PAGE;
 
           *count += to - from;
-          if (kind != SCAN_PEEK)
-            set_run (kind == SCAN_WRITTEN ? block->pending : block->there, from, to);
+          if (kind == SCAN_WRITTEN)
+            set_run (block->pending, from, to);
+          else if (kind == SCAN_GONE)
+            clear_run (block->there, from, to);
         }
     }
   return TRUE;
@@ -159,9 +178,10 @@ pv_ram_watch_scan (PvRamWatch *self, GError **error)
     {
       Block *block = &g_array_index (self->blocks, Block, i);
 
-      memset (block->there, 0, n_words (block) * sizeof *block->there);
+      /* the kernel tells what few pages are much faster than what many are */
+      set_run (block->there, 0, block->n_pages);
       if (!scan_block (self, block, SCAN_WRITTEN, &count, error)
-          || !scan_block (self, block, SCAN_THERE, &count, error))
+          || !scan_block (self, block, SCAN_GONE, &count, error))
         return FALSE;
     }
   count_pending (self);
@@ -362,30 +382,44 @@ pv_ram_watch_take (PvRamWatch *self, PvRamPages *pages, GError **error)
   return read_vectors (self, pages->buffer, vectors, n, used, error);
 }
 
+/* Of 64 pages: there, not written to since, and never taken. */
+static guint64
+to_keep (const Block *block, gsize word)
+{
+  return block->there[word] & ~block->pending[word] & ~block->taken[word];
+}
+
+/* The first page from @page on whose bit in to_keep() is @wanted; n_pages: none. */
+static guint64
+next_kept (const Block *block, guint64 page, gboolean wanted)
+{
+  while (page < block->n_pages)
+    {
+      guint64 word = (wanted ? to_keep (block, page / 64) : ~to_keep (block, page / 64)) >> (page % 64);
+
+      if (word != 0)
+        return MIN (page + (guint64) __builtin_ctzll (word), block->n_pages);
+      page = (page / 64 + 1) * 64;
+    }
+  return block->n_pages;
+}
+
 void
 pv_ram_watch_keep (PvRamWatch *self, GArray *pieces)
 {
   for (guint i = 0; i < self->blocks->len; i++)
     {
       Block *block = &g_array_index (self->blocks, Block, i);
-      guint64 page = 0;
+      guint64 from = next_kept (block, 0, TRUE);
 
-      while (page < block->n_pages)
+      while (from < block->n_pages)
         {
-          guint64 from = page;
+          guint64 to = next_kept (block, from, FALSE);
+          PvRamPiece piece = { i, from * PAGE, (to - from) * PAGE, NULL };
 
-          while (page < block->n_pages && get (block->there, page) && !get (block->pending, page)
-                 && !get (block->taken, page))
-            page++;
-          if (page > from)
-            {
-              PvRamPiece piece = { i, from * PAGE, (page - from) * PAGE, NULL };
-
-              set_run (block->taken, from, page);
-              g_array_append_val (pieces, piece);
-            }
-          else
-            page++;
+          set_run (block->taken, from, to);
+          g_array_append_val (pieces, piece);
+          from = next_kept (block, to, TRUE);
         }
     }
 }

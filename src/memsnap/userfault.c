@@ -188,6 +188,15 @@ pv_pagemap_scan_written (int pagemap, guint64 categories, guint64 *start, guint6
 }
 
 int
+pv_pagemap_scan_without (int pagemap, guint64 categories, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
+                         guint *found)
+{
+  struct pm_scan_request request = { .category_inverted = categories, .category_mask = categories };
+
+  return scan_pagemap (pagemap, &request, start, end, runs, n_runs, found);
+}
+
+int
 pv_pagemap_scan (int pagemap, guint64 all, guint64 any, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,
                  guint *found)
 {

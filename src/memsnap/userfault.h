@@ -58,6 +58,10 @@ enum
 int pv_pagemap_scan_written (int pagemap, guint64 categories, guint64 *start, guint64 end, PvPageRun *runs,
                              guint n_runs, guint *found);
 
+/* The runs of pages that are in none of @categories; changes nothing. Otherwise as above. */
+int pv_pagemap_scan_without (int pagemap, guint64 categories, guint64 *start, guint64 end, PvPageRun *runs,
+                             guint n_runs, guint *found);
+
 /* The runs of pages that are in all of @all and in any of @any (0: whatever they are); changes nothing. Otherwise as
  * above. */
 int pv_pagemap_scan (int pagemap, guint64 all, guint64 any, guint64 *start, guint64 end, PvPageRun *runs, guint n_runs,

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "capture/direct-devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "stream/stream-decoder.h"
+#include "util/error.h"
+#include "util/fault.h"
+#include "util/file.h"
+
+#define FDSET_NAME "pagevault-devices"
+
+struct _PvDirectDevices
+{
+  PvFd fd;     /* memory file that QEMU writes into */
+  char *fdset; /* (owned): what QEMU calls it */
+};
+
+/* QEMU takes a descriptor only for what it was opened for: writing. */
+static int
+open_for_writing (int fd, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+
+  return pv_openat (AT_FDCWD, path, O_WRONLY, 0, error);
+}
+
+static gboolean
+give_file (PvDirectDevices *self, PvCapture *capture, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+  g_auto(PvFd) theirs = PV_FD_NONE;
+
+  self->fd = memfd_create (FDSET_NAME, MFD_CLOEXEC);
+  if (self->fd < 0)
+    return pv_throw_errno (error, errno, "cannot make a memory file for the device state");
+  theirs = open_for_writing (self->fd, error);
+  if (theirs < 0 || !pv_capture_step (capture, "capture.direct.fdset", error)
+      || !pv_journal_add (capture->journal, FALSE, error, PV_STEP_FDSET, FDSET_NAME, NULL))
+    return FALSE;
+  json_object_set_string_member (arguments, "opaque", FDSET_NAME);
+  reply = pv_guest_qmp_with_fds (capture->guest, "add-fd", arguments, &theirs, 1, error);
+  if (reply == NULL)
+    return FALSE;
+  if (!JSON_NODE_HOLDS_OBJECT (reply) || !json_object_has_member (json_node_get_object (reply), "fdset-id"))
+    return pv_throw (error, PV_ERROR_FAILED, "guest %s: add-fd: QEMU's answer is not understood",
+                     pv_guest_name (capture->guest));
+  self->fdset = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT,
+                                   json_object_get_int_member (json_node_get_object (reply), "fdset-id"));
+  return pv_fault ("capture.direct.fdset.given", error);
+}
+
+PvDirectDevices *
+pv_direct_devices_new (PvCapture *capture, GError **error)
+{
+  g_autoptr(PvDirectDevices) self = g_new0 (PvDirectDevices, 1);
+
+  self->fd = PV_FD_NONE;
+  return give_file (self, capture, error) ? g_steal_pointer (&self) : NULL;
+}
+
+void
+pv_direct_devices_free (PvDirectDevices *self)
+{
+  if (self == NULL)
+    return;
+  pv_fd_clear (&self->fd);
+  g_free (self->fdset);
+  g_free (self);
+}
+
+gboolean
+pv_direct_devices_save (PvDirectDevices *self, PvGuest *guest, GError **error)
+{
+  g_autoptr(JsonObject) arguments = json_object_new ();
+  g_autoptr(JsonNode) reply = NULL;
+
+  json_object_set_string_member (arguments, "filename", self->fdset);
+  json_object_set_boolean_member (arguments, "live", FALSE);
+  reply = pv_guest_qmp (guest, "xen-save-devices-state", arguments, error);
+  return reply != NULL;
+}
+
+GBytes *
+pv_direct_devices_read (PvDirectDevices *self, GError **error)
+{
+  off_t size = lseek (self->fd, 0, SEEK_END);
+  g_autofree guint8 *bytes = NULL;
+
+  if (size <= 0 || size > PV_STREAM_DEVICES_MAX)
+    {
+      pv_throw (error, PV_ERROR_FAILED, "QEMU has written no device state, or more than can be");
+      return NULL;
+    }
+  bytes = g_malloc ((gsize) size);
+  if (!pv_pread_exact (self->fd, bytes, (gsize) size, 0, FDSET_NAME, error))
+    return NULL;
+  return g_bytes_new_take (g_steal_pointer (&bytes), (gsize) size);
+}
