@@ -4,6 +4,7 @@
  *   stream-tool info FILE         prints what the stream consists of
  *   stream-tool recode IN OUT     decodes IN (any kind), writes the same guest as a plain stream
  *   stream-tool compare A B       fails unless both have the same memory and devices
+ *   stream-tool memory A B        fails unless both have the same memory, whatever their devices and order of blocks
  *   stream-tool peek FILE BLOCK OFFSET   prints the 32-bit word there, as 0x%08x
  */
 #include "config.h"
@@ -164,6 +165,26 @@ compare (const Guest *a, const Guest *b, GError **error)
 }
 
 static gboolean
+compare_memory (const Guest *a, const Guest *b, GError **error)
+{
+  if (a->memory->len != b->memory->len)
+    return pv_throw (error, PV_ERROR_FAILED, "%u and %u blocks", a->memory->len, b->memory->len);
+  for (guint i = 0; i < a->memory->len; i++)
+    {
+      const PvRamBlock *block = a->head->blocks->pdata[i];
+      int other = pv_stream_head_find_block (b->head, block->name);
+
+      if (other < 0 || ((PvRamBlock *) b->head->blocks->pdata[other])->size != block->size)
+        return pv_throw (error, PV_ERROR_FAILED, "block %s is in one, or has another size", block->name);
+      for (guint64 at = 0; at < block->size; at += a->head->page_size)
+        if (memcmp ((guint8 *) a->memory->pdata[i] + at, (guint8 *) b->memory->pdata[other] + at, a->head->page_size)
+            != 0)
+          return pv_throw (error, PV_ERROR_FAILED, "block %s differs at 0x%" G_GINT64_MODIFIER "x", block->name, at);
+    }
+  return TRUE;
+}
+
+static gboolean
 peek (const Guest *guest, const char *name, guint64 offset, GError **error)
 {
   int block = pv_stream_head_find_block (guest->head, name);
@@ -192,6 +213,8 @@ run (int argc, char **argv, GError **error)
     return save (&a, argv[3], error);
   if (g_str_equal (argv[1], "compare") && argc == 4)
     return load (argv[3], &b, error) && compare (&a, &b, error);
+  if (g_str_equal (argv[1], "memory") && argc == 4)
+    return load (argv[3], &b, error) && compare_memory (&a, &b, error);
   if (g_str_equal (argv[1], "peek") && argc == 5)
     return peek (&a, argv[3], g_ascii_strtoull (argv[4], NULL, 0), error);
   return FALSE;

@@ -259,7 +259,8 @@ answer_step (const char *tag)
  *   sync        answer after a whole tick from now      stall       longest stall since last asked
  *   rate KIB    dirty so much memory per second         tick MS     one tick every so often; 0: none
  *   dirty MIB   rewrite so much memory, then answer     step        do one tick, then answer
- *   sweep KIB   verify so much memory per second        poweroff */
+ *   sweep KIB   verify so much memory per second        halt        stand still: no processor runs again
+ *   poweroff */
 static void
 run_command (char *line)
 {
@@ -295,11 +296,11 @@ run_command (char *line)
     say ("%ssweep %lu", tag, sweep_kib = value);
   else if (strcmp (command, "tick") == 0)
     say ("%stick %lu", tag, tick_ms = value);
-  else if (strcmp (command, "poweroff") == 0)
+  else if (strcmp (command, "halt") == 0 || strcmp (command, "poweroff") == 0)
     {
-      say ("%spoweroff", tag);
+      say ("%s%s", tag, command);
       tcdrain (console);
-      reboot (RB_POWER_OFF);
+      reboot (command[0] == 'h' ? RB_HALT_SYSTEM : RB_POWER_OFF);
     }
   else if (command[0] != '\0')
     say ("%sunknown command '%s'", tag, command);
