@@ -26,6 +26,7 @@ enum
   ASK_MS = 1800,   /* for a guest whose memory is from the store */
   OTHER_MS = 1000, /* for any other */
   TELL_MS = 500,
+  DOCTOR_MS = 5000, /* libvirtd does not wait for this one */
 };
 
 static int
@@ -113,7 +114,7 @@ on_doctor (void)
 {
   g_autoptr(GError) error = NULL;
   PvHookVerb verb = 0;
-  g_autofree char *answer = pv_ask_daemon (PV_HOOK_ALIVE, "", ASK_MS, &verb, &error);
+  g_autofree char *answer = pv_ask_daemon (PV_HOOK_ALIVE, "", DOCTOR_MS, &verb, &error);
 
   if (answer != NULL && verb == PV_HOOK_SAME)
     return puts ("pagevaultd answers") < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

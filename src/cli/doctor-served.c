@@ -32,7 +32,7 @@ find_hook (void)
   return NULL;
 }
 
-/* Runs the hook as libvirtd would, but to ask whether pagevaultd answers it. It ends by itself within 2 s. */
+/* Runs the hook as libvirtd would, but to ask whether pagevaultd answers it. It ends by itself within 5 s. */
 static void
 ask_hook (PvDoctor *self, const char *hook)
 {
