@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "store/plain-buffer.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -31,7 +32,7 @@ pv_cached_frame_unref (PvCachedFrame *frame)
     return;
   pv_pack_table_unref (frame->table);
   g_free (frame->checked);
-  g_free (frame->plain);
+  pv_plain_buffer_give (frame->plain, frame->plain_size);
   g_free (frame);
 }
 
@@ -205,10 +206,12 @@ frame_read (PvObjectReader *self, guint32 pack, PvPackTable *table, guint32 numb
   if (pv_pack_table_frame (table, number, &entry, &why))
     {
       PvReaderContext *context = pv_reader_context_take (self);
-      g_autofree guint8 *plain = g_malloc (MAX (entry.plain_size, 1));
+      guint8 *plain = pv_plain_buffer_take (entry.plain_size);
 
       if (decode_frame (self, table, number, &entry, in_order, context, plain, &why))
-        frame = frame_new (table, number, &entry, g_steal_pointer (&plain));
+        frame = frame_new (table, number, &entry, plain);
+      else
+        pv_plain_buffer_give (plain, entry.plain_size);
       pv_reader_context_give (self, context);
     }
   if (frame == NULL)
