@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* To be preloaded: the time of day that a program writes down is PAGEVAULT_TEST_AHEAD seconds ahead. Clocks that GLib
  * and libcurl read for themselves are not: S3 servers go on to take their signatures. What time(2) says, with which
- * libcurl signs, is PAGEVAULT_TEST_AHEAD_SIGNED seconds ahead. A host that sleeps: the file PAGEVAULT_TEST_SLEPT, when it
- * is there, says for how many seconds; the time of day and the time since boot (CLOCK_BOOTTIME) are later by them.
+ * libcurl signs, is PAGEVAULT_TEST_AHEAD_SIGNED seconds ahead. A host that sleeps: the file PAGEVAULT_TEST_SLEPT, when
+ * it is there, says for how many seconds; the time of day and the time since boot (CLOCK_BOOTTIME) are later by them.
  *
  * With PAGEVAULT_TEST_AHEAD_CALLS only the first so many times are. Prune asks twice: for the time that it compares
  * pack lists with, and for the one that it compares with files, whose times are the file system's.
