@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """memsnap: how long a snapshot of much memory holds up a process, beside fork(2) of the same process."""
 import json
+import os
 import statistics
 
 from harness import KIB, MIB, Result, figure, mib, run
@@ -45,8 +46,10 @@ def run_bench(bench):
                   "library measured the part in which nobody is answered; longest store: of the other thread, until "
                   "all is read and at least 0.3 s, with whatever else the machine does; all read: from the call until "
                   "every page was copied out once; extra memory: the most that copies took, with fork(2) the child's "
-                  "page tables as well.")
-    for mebibytes in [256] if bench.quick else [1024, 4096, 12288]:
+                  "page tables as well. Sizes: PAGEVAULT_BENCH_MIB.")
+    sizes = [int(size) for size in os.environ["PAGEVAULT_BENCH_MIB"].split()] if "PAGEVAULT_BENCH_MIB" in os.environ \
+        else [256] if bench.quick else [1024, 4096, 12288]
+    for mebibytes in sizes:
         if mebibytes * MIB * 5 // 4 > available():
             result.remark(f"{mebibytes} MiB: left out, this machine had not so much memory to spare.")
             continue
