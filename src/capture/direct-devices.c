@@ -34,9 +34,8 @@ open_for_writing (int fd, GError **error)
 static gboolean
 give_file (PvDirectDevices *self, PvCapture *capture, GError **error)
 {
-  g_autoptr(JsonObject) arguments = json_object_new ();
-  g_autoptr(JsonNode) reply = NULL;
   g_auto(PvFd) theirs = PV_FD_NONE;
+  gint64 set;
 
   self->fd = memfd_create (FDSET_NAME, MFD_CLOEXEC);
   if (self->fd < 0)
@@ -45,15 +44,9 @@ give_file (PvDirectDevices *self, PvCapture *capture, GError **error)
   if (theirs < 0 || !pv_capture_step (capture, "capture.direct.fdset", error)
       || !pv_journal_add (capture->journal, FALSE, error, PV_STEP_FDSET, FDSET_NAME, NULL))
     return FALSE;
-  json_object_set_string_member (arguments, "opaque", FDSET_NAME);
-  reply = pv_guest_qmp_with_fds (capture->guest, "add-fd", arguments, &theirs, 1, error);
-  if (reply == NULL)
+  if (!pv_guest_give_fd (capture->guest, theirs, FDSET_NAME, &set, error))
     return FALSE;
-  if (!JSON_NODE_HOLDS_OBJECT (reply) || !json_object_has_member (json_node_get_object (reply), "fdset-id"))
-    return pv_throw (error, PV_ERROR_FAILED, "guest %s: add-fd: QEMU's answer is not understood",
-                     pv_guest_name (capture->guest));
-  self->fdset = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT,
-                                   json_object_get_int_member (json_node_get_object (reply), "fdset-id"));
+  self->fdset = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, set);
   return pv_fault ("capture.direct.fdset.given", error);
 }
 

@@ -128,7 +128,9 @@ pv_guest_give_fd (PvGuest *self, int fd, const char *opaque, gint64 *set, GError
   reply = pv_guest_qmp_with_fds (self, "add-fd", arguments, &fd, 1, error);
   if (reply == NULL)
     return FALSE;
-  *set = (gint64) number_member (JSON_NODE_HOLDS_OBJECT (reply) ? json_node_get_object (reply) : NULL, "fdset-id");
+  if (!JSON_NODE_HOLDS_OBJECT (reply) || !json_object_has_member (json_node_get_object (reply), "fdset-id"))
+    return pv_throw (error, PV_ERROR_FAILED, "guest %s: add-fd: QEMU's answer is not understood", pv_guest_name (self));
+  *set = json_object_get_int_member (json_node_get_object (reply), "fdset-id");
   return TRUE;
 }
 

@@ -10,9 +10,7 @@ G_BEGIN_DECLS
  * security profile to look at when a file was refused. Always FALSE. */
 gboolean pv_guest_throw (PvGuest *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
-/* Gives QEMU @fd, called @opaque; @set: (out): the number of the set that it is in. */
-gboolean pv_guest_give_fd (PvGuest *self, int fd, const char *opaque, gint64 *set, GError **error);
-/* QEMU's nodes have descriptors of their own, so this may be as soon as they are made. */
+/* What pv_guest_give_fd() gave. QEMU's nodes have descriptors of their own, so this may be as soon as they are made. */
 void pv_guest_take_fd_back (PvGuest *self, gint64 set);
 /* Deletes the block node @name. One that is not there is fine: somebody was killed who had come this far. */
 gboolean pv_guest_delete_node (PvGuest *self, const char *name, GError **error);

@@ -77,6 +77,9 @@ JsonNode *pv_guest_qmp (PvGuest *self, const char *command, JsonObject *argument
 /* Same, handing descriptors over (getfd, add-fd): libvirt >= 8.2. @fds are not closed. */
 JsonNode *pv_guest_qmp_with_fds (PvGuest *self, const char *command, JsonObject *arguments, const int *fds, guint n_fds,
                                  GError **error);
+/* Gives QEMU @fd, which is not closed and which QEMU opens, for what it was opened for, as "/dev/fdset/" and @set:
+ * (out). @opaque: what query-fdsets calls it. */
+gboolean pv_guest_give_fd (PvGuest *self, int fd, const char *opaque, gint64 *set, GError **error);
 /* (transfer full): the human monitor's answer. */
 char *pv_guest_hmp (PvGuest *self, const char *line, GError **error);
 
