@@ -8,11 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "dirty-log-mirror.h"
 #include "memsnap/memsnap.h"
 #include "util/error.h"
 #include "util/file.h"
-
-#define PAGE ((gsize) 4096)
 
 typedef PvDirtyLog *(*NewLog) (gpointer address, gsize length, GError **error);
 
@@ -30,12 +29,6 @@ new_memory (gboolean shared, gsize size)
   memory = mmap (NULL, size, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
   g_assert_true (memory != MAP_FAILED);
   return memory;
-}
-
-static gboolean
-has_bit (const guint64 *bitmap, gsize page)
-{
-  return (bitmap[page / 64] >> (page % 64) & 1) != 0;
 }
 
 /* NULL where this kernel cannot do it. */
@@ -121,22 +114,6 @@ write_on (gpointer data)
                         __ATOMIC_RELAXED);
     }
   return NULL;
-}
-
-static gsize
-follow (PvDirtyLog *log, const guint8 *memory, guint8 *mirror)
-{
-  g_autoptr(GError) error = NULL;
-  gsize n;
-  const guint64 *dirty = pv_dirty_log_switch (log, &n, &error);
-
-  g_assert_no_error (error);
-  for (gsize page = 0; page < pv_dirty_log_get_n_pages (log); page++)
-    {
-      if (has_bit (dirty, page))
-        memcpy (mirror + page * PAGE, memory + page * PAGE, PAGE);
-    }
-  return n;
 }
 
 static void
