@@ -49,14 +49,19 @@ n_words (const Block *block)
 }
 
 static void
-set_run (guint64 *bitmap, guint64 from, guint64 to)
+mark_run (guint64 *bitmap, guint64 from, guint64 to, gboolean on)
 {
-  for (; from < to && from % 64 != 0; from++)
-    bitmap[from / 64] |= G_GUINT64_CONSTANT (1) << (from % 64);
-  for (; from + 64 <= to; from += 64)
-    bitmap[from / 64] = G_MAXUINT64;
-  for (; from < to; from++)
-    bitmap[from / 64] |= G_GUINT64_CONSTANT (1) << (from % 64);
+  while (from < to)
+    {
+      guint64 n = MIN (to - from, 64 - from % 64);
+      guint64 bits = G_MAXUINT64 >> (64 - n) << (from % 64);
+
+      if (on)
+        bitmap[from / 64] |= bits;
+      else
+        bitmap[from / 64] &= ~bits;
+      from += n;
+    }
 }
 
 static void
@@ -114,17 +119,6 @@ typedef enum
   SCAN_PEEK,    /* counts the written ones */
 } ScanKind;
 
-static void
-clear_run (guint64 *bitmap, guint64 from, guint64 to)
-{
-  for (; from < to && from % 64 != 0; from++)
-    bitmap[from / 64] &= ~(G_GUINT64_CONSTANT (1) << (from % 64));
-  for (; from + 64 <= to; from += 64)
-    bitmap[from / 64] = 0;
-  for (; from < to; from++)
-    bitmap[from / 64] &= ~(G_GUINT64_CONSTANT (1) << (from % 64));
-}
-
 static int
 scan_some (PvRamWatch *self, ScanKind kind, guint64 *at, guint64 end, PvPageRun *runs, guint *n)
 {
@@ -161,9 +155,9 @@ scan_block (PvRamWatch *self, Block *block, ScanKind kind, guint64 *count, GErro
 
           *count += to - from;
           if (kind == SCAN_WRITTEN)
-            set_run (block->pending, from, to);
+            mark_run (block->pending, from, to, TRUE);
           else if (kind == SCAN_GONE)
-            clear_run (block->there, from, to);
+            mark_run (block->there, from, to, FALSE);
         }
     }
   return TRUE;
@@ -179,7 +173,7 @@ pv_ram_watch_scan (PvRamWatch *self, GError **error)
       Block *block = &g_array_index (self->blocks, Block, i);
 
       /* the kernel tells what few pages are much faster than what many are */
-      set_run (block->there, 0, block->n_pages);
+      mark_run (block->there, 0, block->n_pages, TRUE);
       if (!scan_block (self, block, SCAN_WRITTEN, &count, error)
           || !scan_block (self, block, SCAN_GONE, &count, error))
         return FALSE;
@@ -417,7 +411,7 @@ pv_ram_watch_keep (PvRamWatch *self, GArray *pieces)
           guint64 to = next_kept (block, from, FALSE);
           PvRamPiece piece = { i, from * PAGE, (to - from) * PAGE, NULL };
 
-          set_run (block->taken, from, to);
+          mark_run (block->taken, from, to, TRUE);
           g_array_append_val (pieces, piece);
           from = next_kept (block, to, TRUE);
         }
