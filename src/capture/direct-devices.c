@@ -22,15 +22,6 @@ struct _PvDirectDevices
   char *fdset; /* (owned): what QEMU calls it */
 };
 
-/* QEMU takes a descriptor only for what it was opened for: writing. */
-static int
-open_for_writing (int fd, GError **error)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
-
-  return pv_openat (AT_FDCWD, path, O_WRONLY, 0, error);
-}
-
 static gboolean
 give_file (PvDirectDevices *self, PvCapture *capture, GError **error)
 {
@@ -40,7 +31,7 @@ give_file (PvDirectDevices *self, PvCapture *capture, GError **error)
   self->fd = memfd_create (FDSET_NAME, MFD_CLOEXEC);
   if (self->fd < 0)
     return pv_throw_errno (error, errno, "cannot make a memory file for the device state");
-  theirs = open_for_writing (self->fd, error);
+  theirs = pv_reopen (self->fd, O_WRONLY, error); /* QEMU takes a descriptor only for what it was opened for */
   if (theirs < 0 || !pv_capture_step (capture, "capture.direct.fdset", error)
       || !pv_journal_add (capture->journal, FALSE, error, PV_STEP_FDSET, FDSET_NAME, NULL))
     return FALSE;

@@ -71,7 +71,6 @@ open_image (GError **error)
 {
   guint8 image[IMAGE_SIZE];
   g_auto(PvFd) memory = memfd_create (OPAQUE, MFD_CLOEXEC);
-  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", memory);
 
   if (memory < 0)
     {
@@ -79,8 +78,7 @@ open_image (GError **error)
       return -1;
     }
   make_image (image);
-  return pv_write_all (memory, image, sizeof image, OPAQUE, error) ? pv_openat (AT_FDCWD, path, O_RDONLY, 0, error)
-                                                                   : -1;
+  return pv_write_all (memory, image, sizeof image, OPAQUE, error) ? pv_reopen (memory, O_RDONLY, error) : -1;
 }
 
 static gboolean

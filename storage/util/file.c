@@ -48,6 +48,14 @@ pv_openat (int dirfd, const char *path, int flags, int mode, GError **error)
   return fd;
 }
 
+int
+pv_reopen (int fd, int flags, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+
+  return pv_openat (AT_FDCWD, path, flags, 0, error);
+}
+
 gboolean
 pv_write_all (int fd, gconstpointer data, gsize size, const char *name, GError **error)
 {

@@ -20,6 +20,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PvFd, pv_fd_clear)
 /* Opens @path (relative to @dirfd, or AT_FDCWD) with O_CLOEXEC. -1 with @error on failure. @mode counts with
  * O_CREAT. */
 int pv_openat (int dirfd, const char *path, int flags, int mode, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Opens the file that @fd is once more, with @flags of its own, also when it has no name. -1 with @error on failure. */
+int pv_reopen (int fd, int flags, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Writes all @size bytes, retrying short writes and EINTR. @name is for the message. */
 gboolean pv_write_all (int fd, gconstpointer data, gsize size, const char *name, GError **error);
