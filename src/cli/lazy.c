@@ -9,15 +9,8 @@
 #include "restore/lazy-restore.h"
 #include "util/bytesize.h"
 #include "util/error.h"
-#include "virt/guest-process.h"
 
 #define PAGE 4096u /* bytes */
-
-enum
-{
-  ENDING_US = 50 * 1000,
-  ENDING_LOOKS = 200,
-};
 
 static void
 show (const PvLazyStatus *status, gpointer data)
@@ -116,36 +109,20 @@ pv_lazy_add_json (JsonBuilder *builder, PvStore *store, const char *snapshot)
   json_builder_end_array (builder);
 }
 
-/* A pager needs a moment to see that its guest was ended. */
-static GPtrArray *
-restores_that_go_on (PvStore *store, const char *snapshot)
-{
-  for (guint i = 0;; i++)
-    {
-      g_autoptr(GPtrArray) states = restores_of (store, snapshot);
-      const PvLazyState *first = states->len > 0 ? states->pdata[0] : NULL;
-
-      if (first == NULL || i == ENDING_LOOKS || pv_guest_process_find (first->uuid) != 0)
-        return g_steal_pointer (&states);
-      g_usleep (ENDING_US);
-    }
-}
-
 gboolean
 pv_lazy_check_unused (PvStore *store, const char *snapshot, GError **error)
 {
   g_autoptr(GPtrArray) states = restores_of (store, snapshot);
+  g_autofree char *user = NULL;
 
   /* of guests that are gone, and nobody has noticed */
   for (guint i = 0; i < states->len; i++)
     if (!pv_lazy_recover (store, ((PvLazyState *) states->pdata[i])->uuid, NULL, error))
       return FALSE;
-  g_ptr_array_unref (states);
-  states = restores_that_go_on (store, snapshot);
-  if (states->len == 0)
-    return TRUE;
-  return pv_throw (error, PV_ERROR_BUSY,
-                   "guest %s runs, and its memory is still coming from it: try again when 'pagevault list' does not "
-                   "name that guest any more, or destroy it",
-                   ((PvLazyState *) states->pdata[0])->domain);
+  user = pv_lazy_user (pv_store_directory (store), snapshot);
+  return user == NULL
+         || pv_throw (error, PV_ERROR_BUSY,
+                      "guest %s runs, and its memory is still coming from it: try again when 'pagevault list' does not "
+                      "name that guest any more, or destroy it",
+                      user);
 }

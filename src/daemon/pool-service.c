@@ -80,18 +80,17 @@ is_read (PvPoolService *self, const char *full)
 gboolean
 pv_pool_service_check_name_unused (PvPoolService *self, const char *full, gboolean managed, GError **error)
 {
-  g_autoptr(GPtrArray) restores = pv_lazy_state_list (pv_store_directory (self->store));
   g_autofree char *overlay = pv_fresh_disks_over (self->disks, full);
+  g_autofree char *user = NULL;
 
   if ((is_read (self, full) && !managed) || pv_mount_is_open (self->mount, full))
     return pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: it is being read", full);
   if (overlay != NULL)
     return pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: '%s' lies over a disk of it", full, overlay);
-  for (guint i = 0; i < restores->len; i++)
-    if (g_str_equal (((PvLazyState *) restores->pdata[i])->snapshot, full))
-      return pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: the memory of guest %s is still coming", full,
-                       ((PvLazyState *) restores->pdata[i])->domain);
-  return TRUE;
+  user = pv_lazy_user (pv_store_directory (self->store), full);
+  return user == NULL
+         || pv_throw (error, PV_ERROR_BUSY, "snapshot %s is not deleted: the memory of guest %s is still coming", full,
+                      user);
 }
 
 gboolean

@@ -10,6 +10,7 @@
 #include "restore/pager-keeper.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "virt/guest-process.h"
 
 enum
 {
@@ -17,6 +18,8 @@ enum
   WORDS_MAX = 4096, /* bytes of what a pager says */
   ENDING_US = 10 * 1000,
   ENDING_LOOKS = 500,
+  LEAVING_US = 50 * 1000,
+  LEAVING_LOOKS = 200,
 };
 
 struct _PvLazyRestore
@@ -240,5 +243,34 @@ pv_lazy_wait (PvStore *store, const char *uuid, gboolean hurry, PvLazyProgressFu
       if (g_cancellable_is_cancelled (cancellable))
         return pv_throw (error, PV_ERROR_CANCELLED, "stopped; the guest's memory goes on coming");
       g_usleep (LOOK_US);
+    }
+}
+
+/* --- who needs a snapshot ---------------------------------------------------------------------------------------- */
+
+/* (transfer full) (nullable): the first of the restores that go on. */
+static PvLazyState *
+find_user (const char *store_directory, const char *snapshot)
+{
+  g_autoptr(GPtrArray) states = pv_lazy_state_list (store_directory);
+
+  for (guint i = 0; i < states->len; i++)
+    if (g_str_equal (((PvLazyState *) states->pdata[i])->snapshot, snapshot))
+      return g_ptr_array_steal_index (states, i);
+  return NULL;
+}
+
+char *
+pv_lazy_user (const char *store_directory, const char *snapshot)
+{
+  for (guint i = 0;; i++)
+    {
+      g_autoptr(PvLazyState) user = find_user (store_directory, snapshot);
+
+      if (user == NULL)
+        return NULL;
+      if (i == LEAVING_LOOKS || pv_guest_process_find (user->uuid) != 0)
+        return g_strdup (user->domain);
+      g_usleep (LEAVING_US);
     }
 }

@@ -31,6 +31,10 @@ gboolean pv_lazy_recover (PvStore *store, const char *uuid, gboolean *mended, GE
 /* Likewise, for all guests of a store. The first error is returned; the others are tried all the same. */
 gboolean pv_lazy_recover_all (PvStore *store, GError **error);
 
+/* (transfer full) (nullable): a guest whose memory is still coming from @snapshot, DOMAIN@NAME; NULL when there is
+ * none. The pager of a guest that was ended needs a moment to see that, which is waited for, 10 s at most. */
+char *pv_lazy_user (const char *store_directory, const char *snapshot);
+
 /* @total: pages. */
 typedef void (*PvLazyProgressFunc) (const PvLazyStatus *status, gpointer data);
 /* Waits until all memory of the guest is there, a dead pager being replaced; at once when it is. @hurry: without the
